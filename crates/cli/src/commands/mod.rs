@@ -1,0 +1,1 @@
+//! One subcommand a file: `Args` says what it takes, `run` does it.

@@ -1,0 +1,28 @@
+//! The `foldry` binary: subcommands, and the only place where crates are wired together.
+
+mod commands;
+mod failure;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+// Page faults dominate large tensors with the system allocator (docs/performance.md).
+#[global_allocator]
+static ALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Protein structure prediction: a sequence or an alignment in, 3D coordinates with confidences out.
+#[derive(Parser)]
+#[command(name = "foldry", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome: anyhow::Result<()> = match cli.command {};
+    failure::report(outcome)
+}
