@@ -91,8 +91,8 @@ class Taps:
                 self.tensors[key] = np.array(array)
 
     def __call__(self, next_f, args, kwargs, context):
-        if context.method_name != '__call__':
-            return next_f(*args, **kwargs)
+        if context.method_name != '__call__' or context.orig_class is hk.LayerNorm:
+            return next_f(*args, **kwargs)  # AlphaFold's LayerNorm calls its base class
         path = context.module.module_name
         kwargs = dict(kwargs)
         residual = kwargs.pop('residual', None)
@@ -171,6 +171,70 @@ def outputs(ret, seq_mask):
     return out
 
 
+def losses(ret):
+    """Every head's loss, their weighted sum `loss`, and the parts of the structure loss."""
+    out = {'loss': np.asarray(ret['loss'])}
+    for name, head in ret.items():
+        if isinstance(head, dict) and 'loss' in head:
+            out[f'{name}/loss'] = np.asarray(head['loss'])
+    module = ret['structure_module']
+    for name in ('fape', 'sidechain_fape', 'chi_loss', 'angle_norm_loss', 'alt_naming_is_better',
+                 'renamed_atom14_gt_positions', 'renamed_atom14_gt_exists', 'violations', 'metrics'):
+        g.flat_tree(f'structure_module/{name}', module[name], out)
+    return out
+
+
+def bin_margins(ret, others):
+    """Smallest distances to a bin edge in the losses that bin what the network predicts."""
+    module, mask = ret['structure_module'], others['backbone_affine_mask'] > 0
+    ca = lambda x: np.asarray(x, np.float64)[:, 1]
+    dist = lambda x: np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1) + 1e-10)
+    error = np.abs(dist(ca(module['final_atom_positions'])) - dist(ca(others['all_atom_positions'])))
+    lddt = np.abs(error[mask][:, mask][..., None] - np.array([0.5, 1.0, 2.0, 4.0])).min()
+
+    def local(affine):
+        q = np.asarray(affine, np.float64)
+        w, x, y, z = (q[:, :4] / np.linalg.norm(q[:, :4], axis=1, keepdims=True)).T
+        rot = np.array([[1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]]).transpose(2, 0, 1)
+        return np.einsum('iba,ijb->ija', rot, q[None, :, 4:] - q[:, None, 4:])
+    off = np.sqrt(((local(module['final_affines']) - local(others['backbone_affine_tensor'])) ** 2).sum(-1))
+    off = off[mask][:, mask][~np.eye(mask.sum(), dtype=bool)]
+    pae = np.abs(off[:, None] - np.asarray(ret['predicted_aligned_error']['breaks'])).min()
+    return lddt, pae
+
+
+def gradients(cfg, params, features, others, results):
+    """Losses and their gradient for every parameter after 0 and 1 recycles; what was recycled is a constant."""
+    def loss_fn(p, ensembled, given):
+        ret, loss = g.network(cfg).apply(p, jax.random.PRNGKey(0), ensembled, given)
+        return loss, ret
+    grad_fn = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+    out = {}
+    for recycle in (0, 1):
+        prev = g.next_prev(results[recycle - 1]) if recycle else g.zero_prev(cfg, features['aatype'].shape[1])
+        (loss, ret), grads = grad_fn(params, g.pass_features(features, recycle, 1), {**others, **prev})
+        ret = jax.device_get(ret)
+        ret['loss'] = loss
+        assert abs(float(loss) - float(results[recycle]['loss'])) < 1e-5 * float(loss)
+        for name, value in losses(ret).items():
+            out[f'recycle_{recycle}/{name}'] = np.asarray(value)
+        zero = [k for k, v in g.flat_params(grads).items() if not np.any(v)]
+        scope = 'alphafold/alphafold_iteration/evoformer/'
+        # Without recycling the recycled inputs are zeros: only offsets and biases are reached.
+        expected = ['prev_msa_first_row_norm//scale', 'prev_pair_norm//scale', 'prev_pos_linear//weights']
+        assert sorted(zero) == [scope + x for x in expected if not recycle], zero
+        for name, value in g.flat_params(grads).items():
+            assert np.all(np.isfinite(value)), name
+            out[f'recycle_{recycle}/gradients/{name}'] = value
+        print(f'recycle {recycle}: loss {float(loss):.6f}, smallest gradient norm '
+              f'{min(np.linalg.norm(v) for v in g.flat_params(grads).values() if np.any(v)):.2e}, '
+              'margins to bin edges of lDDT and PAE labels %.1e and %.1e Å' % bin_margins(ret, others))
+        assert min(bin_margins(ret, others)) > 1e-4, 'choose another seed'
+    return out
+
+
 def edge_margin(positions, aatype, exists, num_bins=15, low=3.25, high=20.75):
     """Smallest distance of any recycled pseudo-beta distance to a bin edge, Å: no bin may hang on rounding."""
     beta = np.asarray(modules.pseudo_beta_fn(aatype, positions, None), np.float64)[exists > 0]
@@ -212,6 +276,11 @@ def main(out_dir):
             assert np.all(np.isfinite(value)), name
             tensors[f'recycle_{recycle}/{name}'] = value
 
+    graded = gradients(cfg, params, features, others, results)
+    for name, value in graded.items():
+        if name.endswith('loss'):
+            print(f'{float(value):12.6f} {name}')
+
     taps, eager = record_taps(cfg, params, g.pass_features(features, 0, 1), first)
     for name, value in outputs(eager, labels['seq_mask']).items():
         want = tensors[f'recycle_0/{name}']
@@ -222,7 +291,9 @@ def main(out_dir):
     np.savez(at('params.npz'), **g.flat_params(params))
     np.savez(at('features.npz'), **features)
     np.savez(at('labels.npz'), **labels)
+    np.savez(at('derived_labels.npz'), **dict(sorted(others.items())))
     g.write_safetensors(at('outputs.safetensors'), tensors)
+    g.write_safetensors(at('gradients.safetensors'), graded)
     g.write_safetensors(at('taps.safetensors'), taps.tensors)
     index = {tag: {k.split(':', 1)[1]: list(v.shape) for k, v in taps.tensors.items() if k.startswith(tag + ':')}
              for tag in taps.index}
