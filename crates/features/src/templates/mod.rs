@@ -1,0 +1,5 @@
+//! Templates: known structures, aligned to the query.
+
+mod raw;
+
+pub use raw::RawTemplates;
