@@ -160,7 +160,8 @@ def outputs(ret, seq_mask):
         out[f'representations/{name}'] = np.asarray(ret['representations'][name])
     keep = ('final_atom_positions', 'final_atom_mask', 'final_atom14_positions', 'final_atom14_mask',
             'final_affines', 'traj', 'sidechains')
-    g.flat_tree('structure_module', {k: ret['structure_module'][k] for k in keep}, out)
+    module = ret['structure_module']
+    g.flat_tree('structure_module', {k: module[k] for k in keep if k in module}, out)
     for head, keys in (('distogram', ('logits', 'bin_edges')), ('masked_msa', ('logits',)),
                        ('experimentally_resolved', ('logits',)), ('predicted_lddt', ('logits',)),
                        ('predicted_aligned_error', ('logits', 'breaks'))):
@@ -243,7 +244,7 @@ def edge_margin(positions, aatype, exists, num_bins=15, low=3.25, high=20.75):
 
 
 def run(cfg, params, features, others, recycles, ensemble=1):
-    """All passes in float32; returns the results of every pass."""
+    """All passes in float32; what each gave, with the positions' margin checked."""
     apply = jax.jit(g.network(cfg, ensemble > 1).apply)
     prev, results = g.zero_prev(cfg, features['aatype'].shape[1]), []
     for i in range(recycles + 1):
@@ -251,6 +252,9 @@ def run(cfg, params, features, others, recycles, ensemble=1):
         ret['loss'] = loss
         prev = {k: np.asarray(v, np.float32) for k, v in g.next_prev(ret).items()}
         results.append(jax.device_get(ret))
+        margin = edge_margin(prev['prev_pos'], features['aatype'][0], features['seq_mask'][0])
+        print(f'pass {i}: nearest recycled distance to a bin edge {margin:.2e} Å, loss {float(loss):.6f}')
+        assert margin > 1e-3, 'choose another seed'
     return results
 
 
@@ -266,10 +270,6 @@ def main(out_dir):
     assert all(np.count_nonzero(v) == v.size for v in g.flat_params(params).values())
 
     results = run(cfg, params, features, others, RECYCLES)
-    for i, ret in enumerate(results):
-        margin = edge_margin(ret['structure_module']['final_atom_positions'], labels['aatype'], labels['seq_mask'])
-        print(f'pass {i}: nearest recycled distance to a bin edge {margin:.2e} Å, loss {float(ret["loss"]):.6f}')
-        assert margin > 1e-3, 'choose another seed'
     tensors = {}
     for recycle in (0, RECYCLES):
         for name, value in outputs(results[recycle], labels['seq_mask']).items():
