@@ -1,1 +1,11 @@
-//! (see docs/architecture.md)
+//! Rigid frames, torsion angles, superposition, and the scores that compare two structures.
+//!
+//! Pure functions of coordinates in Å; no tensors, no files. Scores are computed in f64; torsion features follow
+//! AlphaFold's f32.
+
+mod error;
+pub mod rigid;
+pub mod superpose;
+pub mod torsion;
+
+pub use error::Error;
