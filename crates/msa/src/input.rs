@@ -1,0 +1,236 @@
+//! From paths to targets: files, folders and standard input, in any known format.
+
+use crate::decompress::decompress;
+use crate::name::Taken;
+use crate::text::Text;
+use crate::{Change, Error, Limits, Msa, Note, Target, a3m, fasta, stockholm};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What [`load`] found.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// In the order of the inputs; those of a folder by file name.
+    pub targets: Vec<Target>,
+    /// Files and folders inside a given folder that are of no known format.
+    pub skipped: Vec<PathBuf>,
+}
+
+/// Reads files, folders (not what lies in folders below them) and `-`, standard input.
+///
+/// Names are made unique. In a folder, an alignment beside a FASTA file of one record with the same stem
+/// and sequence is used for it rather than folded once more.
+///
+/// # Errors  the first bad file's, naming the place.
+pub fn load(inputs: &[PathBuf], limits: &Limits) -> Result<Loaded, Error> {
+    let count = inputs.iter().filter(|p| is_stdin(p)).count();
+    if count > 1 {
+        return Err(Error::StandardInput { count });
+    }
+    let mut loaded = Loaded::default();
+    for path in inputs {
+        if !is_stdin(path) && path.is_dir() {
+            folder(path, limits, &mut loaded)?;
+        } else {
+            loaded.targets.extend(file(path, limits)?);
+        }
+    }
+    let mut taken = Taken::default();
+    for target in &mut loaded.targets {
+        let to = taken.unique(&target.name);
+        if to != target.name {
+            let from = std::mem::replace(&mut target.name, to.clone());
+            let place = target.source.clone();
+            target.notes.push(Note { place, change: Change::Duplicate { from, to } });
+        }
+    }
+    Ok(loaded)
+}
+
+/// Reads one alignment for a target that is there already: A3M (also by content) or Stockholm.
+///
+/// # Errors  as the parsers, and [`Error::NotAnAlignment`] for a FASTA file of several records.
+pub fn load_alignment(path: &Path, limits: &Limits) -> Result<(Msa, Vec<Note>), Error> {
+    let label = label(path);
+    let bytes = read(path, limits)?;
+    match Format::of(&label, &bytes)? {
+        Format::Stockholm => stockholm::parse(&label, &bytes, limits),
+        Format::A3m => a3m::parse(&label, &bytes, limits),
+        Format::Fasta => a3m::parse(&label, &bytes, limits).map_err(|error| match error {
+            Error::RowLength { .. } => {
+                let found = "FASTA records of different lengths".to_string();
+                Error::NotAnAlignment { file: label.clone(), found }
+            }
+            other => other,
+        }),
+    }
+}
+
+/// The decompressed bytes of a file or of standard input (`-`).
+///
+/// # Errors  [`Error::Io`], [`Error::Compressed`], [`Error::Limit`].
+pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::Io { path: path.to_path_buf(), source };
+    let mut bytes = Vec::new();
+    let most = limits.bytes.saturating_add(1);
+    if is_stdin(path) {
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        std::fs::File::open(path).and_then(|f| f.take(most).read_to_end(&mut bytes)).map_err(failed)?;
+    }
+    if bytes.len() as u64 > limits.bytes {
+        return Err(Error::Limit { file: label(path), what: "bytes", limit: limits.bytes });
+    }
+    decompress(&label(path), bytes, limits)
+}
+
+/// Targets of one decompressed file; `label` is its name, whose ending helps to tell the format.
+/// Names are safe but not yet unique.
+///
+/// # Errors  of the format's parser.
+pub fn parse(label: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Target>, Error> {
+    let stem = stem(label);
+    let (msa, notes) = match Format::of(label, bytes)? {
+        Format::Fasta => return fasta::parse(&Text::new(label, bytes)?, stem.unwrap_or("sequence"), limits),
+        Format::A3m => a3m::parse(label, bytes, limits)?,
+        Format::Stockholm => stockholm::parse(label, bytes, limits)?,
+    };
+    Ok(vec![Target::from_alignment(msa, notes, label, stem)])
+}
+
+fn file(path: &Path, limits: &Limits) -> Result<Vec<Target>, Error> {
+    parse(&label(path), &read(path, limits)?, limits)
+}
+
+fn folder(path: &Path, limits: &Limits, loaded: &mut Loaded) -> Result<(), Error> {
+    let failed = |source| Error::Io { path: path.to_path_buf(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?.path();
+        let known = Format::by_ending(&label(&entry)).is_some();
+        if known && entry.is_file() { files.push(entry) } else { loaded.skipped.push(entry) }
+    }
+    if files.is_empty() {
+        return Err(Error::EmptyFolder { path: path.to_path_buf() });
+    }
+    files.sort();
+    loaded.skipped.sort();
+    let mut sets = Vec::new(); // (stem, targets of the file)
+    for path in &files {
+        let label = label(path);
+        sets.push((stem(&label).unwrap_or_default().to_string(), file(path, limits)?));
+    }
+    for i in 0..sets.len() {
+        let [alignment] = sets[i].1.as_slice() else { continue };
+        if alignment.msa.is_none() {
+            continue;
+        }
+        let partner = sets.iter().position(|(stem, targets)| {
+            *stem == sets[i].0
+                && matches!(targets.as_slice(), [t] if t.msa.is_none() && t.sequence == alignment.sequence)
+        });
+        if let (Some(partner), Some(alignment)) = (partner, sets[i].1.pop()) {
+            let target = &mut sets[partner].1[0];
+            let place = target.source.clone();
+            target.notes.push(Note { place, change: Change::Paired(alignment.source) });
+            target.notes.extend(alignment.notes);
+            target.msa = alignment.msa;
+        }
+    }
+    loaded.targets.extend(sets.into_iter().flat_map(|(_, targets)| targets));
+    Ok(())
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn label(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_string() } else { path.display().to_string() }
+}
+
+/// File name without folders, compression and format endings; none for standard input.
+fn stem(label: &str) -> Option<&str> {
+    let name = Path::new(label).file_name()?.to_str()?;
+    let name = unpacked_name(name);
+    match name.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() => Some(stem),
+        None if label == "standard input" => None,
+        _ => Some(name),
+    }
+}
+
+fn unpacked_name(name: &str) -> &str {
+    let ending = |e: &str| name.len() > e.len() && name[name.len() - e.len()..].eq_ignore_ascii_case(e);
+    for e in [".gz", ".zst", ".zstd"] {
+        if name.is_char_boundary(name.len().saturating_sub(e.len())) && ending(e) {
+            return &name[..name.len() - e.len()];
+        }
+    }
+    name
+}
+
+/// The formats that hold sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Fasta,
+    A3m,
+    Stockholm,
+}
+
+impl Format {
+    fn by_ending(label: &str) -> Option<Self> {
+        let (_, ending) = unpacked_name(label).rsplit_once('.')?;
+        match ending.to_ascii_lowercase().as_str() {
+            "fasta" | "fa" | "faa" | "fas" | "fst" | "seq" => Some(Self::Fasta),
+            "a3m" | "a2m" => Some(Self::A3m),
+            "sto" | "stk" | "stockholm" => Some(Self::Stockholm),
+            _ => None,
+        }
+    }
+
+    /// By the content where it is unmistakable, then by the ending, then by the look of the rows.
+    fn of(label: &str, bytes: &[u8]) -> Result<Self, Error> {
+        let start = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes).trim_ascii_start();
+        if start.starts_with(b"# STOCKHOLM") {
+            return Ok(Self::Stockholm);
+        }
+        let first = start.split(|b| *b == b'\n').next().unwrap_or(start).trim_ascii_end();
+        let lengths = |l: &[u8]| l.len() > 1 && l.iter().all(|b| b.is_ascii_digit() || b",\t".contains(b));
+        if first == b"#A3M#" || first.strip_prefix(b"#").is_some_and(lengths) {
+            return Ok(Self::A3m);
+        }
+        let other = match first {
+            [b'{' | b'[', ..] => "JSON (job files are not supported yet)",
+            [b'P', b'K', 3, 4, ..] => "a zip archive",
+            [b'%', b'P', b'D', b'F', ..] => "a PDF document",
+            _ if [&b"HEADER "[..], b"ATOM  ", b"REMARK ", b"data_"].iter().any(|k| first.starts_with(k)) => {
+                "coordinates (PDB or mmCIF)"
+            }
+            _ if [&b"sequences:"[..], b"version:"].contains(&first) => {
+                "YAML (job files are not supported yet)"
+            }
+            _ => "",
+        };
+        if !other.is_empty() {
+            return Err(Error::Format { file: label.to_string(), found: other.to_string() });
+        }
+        Ok(Self::by_ending(label).unwrap_or(if looks_like_a3m(bytes) { Self::A3m } else { Self::Fasta }))
+    }
+}
+
+/// Do the first records have the first one's count of match columns, with gaps or insertions among them?
+fn looks_like_a3m(bytes: &[u8]) -> bool {
+    let Ok(records) = Text::new("", bytes).and_then(|text| text.records(usize::MAX, "")) else {
+        return false;
+    };
+    let columns = |body: &[u8]| body.iter().filter(|b| b.is_ascii_uppercase() || **b == b'-').count();
+    let Some(([query], rows)) = records.get(..records.len().min(200)).and_then(|r| r.split_at_checked(1))
+    else {
+        return false;
+    };
+    let aligned = |b: &u8| *b == b'-' || b.is_ascii_lowercase();
+    columns(query.body) > 0
+        && rows.iter().any(|r| r.body.iter().any(aligned))
+        && rows.iter().all(|r| columns(r.body) == columns(query.body))
+}
