@@ -45,6 +45,8 @@ pub struct Structure {
     pub released: Option<String>,
     /// Chains with at least one amino-acid residue, in file order.
     pub chains: Vec<Chain>,
+    /// What in the file was set aside, for people: a sequence its coordinates contradict.
+    pub notes: Vec<String>,
 }
 
 /// One polypeptide chain.
