@@ -34,7 +34,7 @@ def read_safetensors(path):
 def present(name, array, seq, msa):
     """The part of `array` that is not padding."""
     rows = np.flatnonzero(seq)
-    if name.startswith('masked_msa/') or name == 'representations/msa':
+    if name in ('masked_msa/logits', 'representations/msa'):
         return array[msa > 0]
     if name.startswith(('structure_module/traj', 'structure_module/sidechains')):
         return array[:, rows]
