@@ -15,6 +15,11 @@ import time
 import numpy as np
 
 TYPES = {'F32': '<f4', 'F64': '<f8', 'I32': '<i4', 'I64': '<i8'}
+# What `foldry forward` promises to write; the goldens' other outputs are compared when they are there.
+PROMISED = ('representations/single', 'representations/pair', 'representations/msa_first_row',
+            'structure_module/final_atom_positions', 'structure_module/final_atom_mask', 'distogram/logits',
+            'masked_msa/logits', 'experimentally_resolved/logits', 'predicted_lddt/logits',
+            'predicted_aligned_error/logits', 'plddt', 'ptm')
 POSITIONS = ('final_atom_positions', 'final_atom14_positions')
 
 
@@ -67,7 +72,7 @@ def main():
     seq, msa = features['seq_mask'][0], features['msa_mask']
     # Alignment outputs belong to the first ensemble member of the last pass.
     msa = msa[args.recycles * (json.load(open(at('config.json')))['data']['eval']['num_ensemble'])]
-    prefix, worst = f'recycle_{args.recycles}/', 0.0
+    prefix, errors = f'recycle_{args.recycles}/', []
     print(f'{wall:.2f} s wall, {used:.2f} s CPU\n')
     print('| output | shape | relative error | largest difference |\n|---|---|---|---|')
     want = {k.removeprefix(prefix): v for k, v in read_safetensors(at('outputs.safetensors')).items()
@@ -79,12 +84,16 @@ def main():
         if a.shape != b.shape:
             sys.exit(f'{name}: expected shape {b.shape}, got {a.shape}')
         error = np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30)
-        worst = max(worst, error)
+        errors.append(error)
         unit = ' Å' if name.rsplit('/', 1)[-1] in POSITIONS else ''
         print(f'| {name} | {list(want[name].shape)} | {error:.1e} | {np.abs(a - b).max():.1e}{unit} |')
-    print(f'\nnot written by foldry: {", ".join(sorted(set(want) - set(got))) or "none"}')
+    absent = sorted(set(want) - set(got))
+    promised = [name for name in absent if name in PROMISED]
+    print(f'\nnot written by foldry: {", ".join(absent) or "none"}')
+    # np.max keeps a NaN, and a NaN is not within the limit.
+    worst = float(np.max(errors)) if errors else float('nan')
     print(f'largest relative error {worst:.1e}, limit {args.limit:.0e}')
-    sys.exit(worst > args.limit)
+    sys.exit(0 if worst <= args.limit and not promised else 1)
 
 
 if __name__ == '__main__':
