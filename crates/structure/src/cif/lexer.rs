@@ -175,12 +175,12 @@ mod tests {
 
     #[test]
     fn every_kind_of_token() {
-        let text = "# a comment\r\nDATA_1abc\n_struct.title 'O5' it''s' #x\n;two\nlines ; \n;\nloop_\n _a.b 1.5 ? \"?\" a#b\n";
+        let text = "# a comment\r\nDATA_1abc\n_struct.title 'O5'x it''s' #x\n;two\nlines ; \n;\nloop_\n _a.b 1.5 ? \"?\" a#b\n";
         let found = tokens(text).unwrap();
         let expected = [
             ("2:1", Token::Data(b"1abc")),
             ("3:1", Token::Tag(b"_struct.title")),
-            ("3:15", value("O5' it''s", false)),
+            ("3:15", value("O5'x it''s", false)),
             ("4:1", value("two\nlines ; ", false)),
             ("7:1", Token::Loop),
             ("8:2", Token::Tag(b"_a.b")),

@@ -14,10 +14,11 @@ pub(super) fn quoted(value: &str) -> String {
     if is_bare(clean) {
         return clean.into();
     }
-    if !ends_early(clean, '\'') {
+    // The format allows inner quotes that no blank follows; several readers do not.
+    if !clean.contains('\'') {
         return format!("'{clean}'");
     }
-    if !ends_early(clean, '"') {
+    if !clean.contains('"') {
         return format!("\"{clean}\"");
     }
     format!("\"{}\"", clean.replace('"', "'"))
@@ -30,11 +31,6 @@ fn is_bare(text: &str) -> bool {
     let keyword = ["data_", "save_", "loop_", "stop_", "global_"];
     let starts = |k: &&str| text.get(..k.len()).is_some_and(|t| t.eq_ignore_ascii_case(k));
     text.bytes().all(safe) && !text.starts_with('_') && text != "." && !keyword.iter().any(|k| starts(&k))
-}
-
-/// Whether `quote` inside the text would close it: a blank follows.
-fn ends_early(text: &str, quote: char) -> bool {
-    text.as_bytes().windows(2).any(|w| w[0] == quote as u8 && w[1] == b' ')
 }
 
 /// A data block or entry name: letters, digits, `-`, `_`, `.`; never empty.
