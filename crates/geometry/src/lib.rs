@@ -4,8 +4,12 @@
 //! AlphaFold's f32.
 
 mod error;
+pub mod gdt;
+pub mod lddt;
 pub mod rigid;
 pub mod superpose;
+pub mod tmalign;
+pub mod tmscore;
 pub mod torsion;
 
 pub use error::Error;
