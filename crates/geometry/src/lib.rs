@@ -6,7 +6,9 @@
 mod error;
 pub mod gdt;
 pub mod lddt;
+pub mod pairing;
 pub mod rigid;
+pub mod score;
 pub mod superpose;
 pub mod tmalign;
 pub mod tmscore;
