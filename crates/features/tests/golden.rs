@@ -128,6 +128,11 @@ fn block_deletion_and_unknown_residues() {
 }
 
 #[test]
+fn random_crop_and_templates_as_tensorflow_draws_them() {
+    compare("crop");
+}
+
+#[test]
 fn threads_do_not_change_a_bit() {
     let case = case("blocks");
     let bytes = std::fs::read(folder().join("blocks.safetensors")).unwrap();
