@@ -129,7 +129,8 @@ fn folder(path: &Path, limits: &Limits, loaded: &mut Loaded) -> Result<(), Error
             *stem == sets[i].0
                 && matches!(targets.as_slice(), [t] if t.msa.is_none() && t.sequence == alignment.sequence)
         });
-        if let (Some(partner), Some(alignment)) = (partner, sets[i].1.pop()) {
+        let Some(partner) = partner else { continue };
+        if let Some(alignment) = sets[i].1.pop() {
             let target = &mut sets[partner].1[0];
             let place = target.source.clone();
             target.notes.push(Note { place, change: Change::Paired(alignment.source) });
@@ -233,4 +234,66 @@ fn looks_like_a3m(bytes: &[u8]) -> bool {
     columns(query.body) > 0
         && rows.iter().any(|r| r.body.iter().any(aligned))
         && rows.iter().all(|r| columns(r.body) == columns(query.body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn examples() -> PathBuf {
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/examples"))
+    }
+
+    #[test]
+    fn a_folder_pairs_sequences_with_their_alignments() {
+        let loaded = load(&[examples()], &Limits::default()).unwrap();
+        let names: Vec<_> = loaded.targets.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["1jos_A", "2ayd_A", "4mo0_A", "5pal_A"]);
+        assert!(
+            loaded.targets.iter().all(|t| t.msa.as_ref().is_some_and(|m| m.columns() == t.sequence.len()))
+        );
+        assert_eq!(loaded.skipped.iter().filter(|p| p.to_string_lossy().ends_with(".ref.pdb")).count(), 4);
+    }
+
+    #[test]
+    fn the_same_name_twice_gets_a_number() {
+        let fasta = examples().join("2ayd_A.fasta");
+        let loaded = load(&[fasta.clone(), fasta], &Limits::default()).unwrap();
+        assert_eq!(loaded.targets[1].name, "2ayd_A_2");
+        assert!(matches!(loaded.targets[1].notes[0].change, Change::Duplicate { .. }));
+    }
+
+    #[test]
+    fn an_alignment_of_another_protein_is_refused() {
+        let limits = Limits::default();
+        let mut target = parse("t.fasta", b">t\nSRIVVHTQK\n", &limits).unwrap().remove(0);
+        let (msa, _) = load_alignment(&examples().join("2ayd_A.a3m"), &limits).unwrap();
+        let message = target.attach(msa, "2ayd_A.a3m").unwrap_err().to_string();
+        assert!(message.ends_with("position 9: expected `K`, found `T`"), "{message}");
+        target.attach(a3m::parse("x", b">q\nSRIVVHTQK\n", &limits).unwrap().0, "x").unwrap();
+        assert!(target.msa.is_some());
+    }
+
+    #[test]
+    fn formats_are_told_by_content_then_ending() {
+        for (label, bytes, format) in [
+            ("x.fasta", &b"# STOCKHOLM 1.0\nq MK\n"[..], Format::Stockholm),
+            ("x.fasta.gz", b"#A3M#\n>q\nMK\n", Format::A3m),
+            ("x.txt", b"#3\t1\n>q\nMKV\n", Format::A3m),
+            ("x.A3M.zst", b">q\nMK\n", Format::A3m),
+            ("standard input", b">q\nMKV\n>a\nM-V\n", Format::A3m),
+            ("standard input", b">q\nMKV\n>a\nMLVA\n", Format::Fasta),
+            ("standard input", b">q\nMKV\n>a\nMLV\n", Format::Fasta),
+            ("x.sto", b"q MK\n", Format::Stockholm),
+        ] {
+            assert_eq!(Format::of(label, bytes).unwrap(), format, "{label}");
+        }
+        let message = Format::of("job.json", b"[{\"name\": 1}]").unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "job.json: expected FASTA, A3M or Stockholm, found JSON (job files are not supported yet)"
+        );
+        assert_eq!(stem("/a/b/x.y.a3m.gz"), Some("x.y"));
+        assert_eq!(stem("standard input"), None);
+    }
 }

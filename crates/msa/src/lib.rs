@@ -12,6 +12,8 @@ mod decompress;
 pub mod depth;
 mod error;
 mod fasta;
+#[cfg(test)]
+mod golden;
 pub mod input;
 mod limits;
 #[cfg(test)]

@@ -83,9 +83,9 @@ function paePlot(model) {
     image.data.set([0 + 255 * f, 68 + 187 * f, 27 + 228 * f, 255], 4 * k);
   });
   cell.getContext("2d").putImageData(image, 0, 0);
-  const size = 840, left = 100, bottom = 60, side = size - left - 4, c = canvas.getContext("2d");
-  canvas.width = canvas.height = size;
-  const span = Math.min(side, size - bottom - 4);
+  const size = 840, left = 100, span = size - left - 4, c = canvas.getContext("2d");
+  canvas.width = size;
+  canvas.height = span + 50;
   c.imageSmoothingEnabled = false;
   c.drawImage(cell, left, 4, span, span);
   c.strokeStyle = c.fillStyle = getComputedStyle(document.body).color;

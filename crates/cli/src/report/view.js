@@ -73,7 +73,7 @@ function Viewer(canvas, tip) {
     for (let i = 0; i < 3; i++) for (let j = 0; j < 3; j++) turn[i * 3 + j] = r[i * 3] * m[j] + r[i * 3 + 1] * m[3 + j] + r[i * 3 + 2] * m[6 + j];
   };
   const turned = (p) => [0, 3, 6].map((k) => turn[k] * p[0] + turn[k + 1] * p[1] + turn[k + 2] * p[2]);
-  const scale = () => (0.92 * zoom * Math.min(canvas.width, canvas.height)) / radius / 2;
+  const scale = () => (1.08 * zoom * Math.min(canvas.width, canvas.height)) / radius / 2;
   if (gl) {
     program = gl.createProgram();
     for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
