@@ -1,1 +1,17 @@
-//! (see docs/architecture.md)
+//! Tensors, layers and fused operations; weight files. Knows no biology.
+//!
+//! candle-core gives tensors, views and the tape. What is hot is ours: every file in [`ops`] is one
+//! operation with a plain differentiable reference, a fused CPU forward and a backward.
+//!
+//! **Invariant:** the only crate with `unsafe`, and the only one that may touch CUDA.
+
+pub mod cpu;
+mod error;
+pub mod files;
+mod fused;
+pub mod ops;
+mod params;
+
+pub use error::{Error, Result};
+pub use fused::{Fused, apply};
+pub use params::Params;

@@ -1,0 +1,16 @@
+//! The CPU side of the fused operations: matrix products, row-wise functions, threads and scratch.
+//!
+//! Work is cut into blocks whose size does not depend on the number of threads, and each block is
+//! computed by one thread, so results do not depend on the number of threads either.
+
+mod attention;
+mod gemm;
+mod level;
+mod rows;
+mod threads;
+
+pub use attention::{HeadBlock, attend};
+pub use gemm::{Finish, Mat, Packed, gemm, gemm_parallel};
+pub use level::{Level, level};
+pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, softmax_row};
+pub use threads::{SharedMut, for_blocks, scratch};

@@ -1,0 +1,205 @@
+//! Functions of one row: layer norm, softmax, gating.
+
+use super::level::dispatch;
+
+/// Lanes of the partial sums; a fixed number, so that sums do not depend on the machine's width.
+const LANES: usize = 16;
+
+/// e^x to about 1 ulp for x in [-87, 88]; smaller x give the smallest normal number, not zero.
+#[inline(always)]
+pub(crate) fn exp_lane<const FMA: bool>(x: f32) -> f32 {
+    let fma = |a: f32, b: f32, c: f32| if FMA { a.mul_add(b, c) } else { a * b + c };
+    let x = x.clamp(-87.0, 88.0);
+    // Adding and subtracting 1.5·2²³ rounds to the nearest integer.
+    const ROUND: f32 = 12_582_912.0;
+    let n = fma(x, std::f32::consts::LOG2_E, ROUND) - ROUND;
+    // ln 2 in two parts, so that x − n·ln 2 keeps its low bits.
+    let r = fma(n, -0.693_359_4, x);
+    let r = fma(n, 2.121_944_4e-4, r);
+    // Minimax polynomial of Cephes expf on |r| ≤ ln 2 / 2.
+    let mut p = 1.987_569_1e-4;
+    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        p = fma(p, r, c);
+    }
+    let y = fma(p * r, r, r) + 1.0;
+    // SAFETY: |n| ≤ 127 after the clamp.
+    let scale = f32::from_bits(((unsafe { n.to_int_unchecked::<i32>() } + 127) << 23) as u32);
+    y * scale
+}
+
+/// Sum of a row in `LANES` partial sums.
+#[inline(always)]
+fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut acc = [0f32; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for c in chunks {
+        for l in 0..LANES {
+            acc[l] += f(c[l]);
+        }
+    }
+    for (l, &v) in tail.iter().enumerate() {
+        acc[l] += f(v);
+    }
+    acc.iter().sum()
+}
+
+dispatch! {
+    /// Layer norm of one row, ε = 1e-5 inside the root, two passes for the variance.
+    ///
+    /// # Panics  if the lengths differ.
+    pub fn layer_norm_row[fma, exp](x: &[f32], scale: &[f32], offset: &[f32], out: &mut [f32]) {
+        let n = x.len();
+        assert!(scale.len() == n && offset.len() == n && out.len() == n);
+        let mean = sum(x, |v| v) / n as f32;
+        let var = sum(x, |v| (v - mean) * (v - mean)) / n as f32;
+        let inv = 1.0 / (var + 1e-5).sqrt();
+        for i in 0..n {
+            out[i] = fma((x[i] - mean) * inv, scale[i], offset[i]);
+        }
+    }
+}
+
+dispatch! {
+    /// `logits·scale + bias + mask`, then softmax in place. `bias` may be empty; `mask` is added.
+    ///
+    /// # Panics  if the lengths differ.
+    pub fn softmax_row[fma, exp](logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) {
+        let n = logits.len();
+        assert!(mask.len() == n && (bias.is_empty() || bias.len() == n));
+        let mut max = [f32::MIN; LANES];
+        if bias.is_empty() {
+            for i in 0..n {
+                logits[i] = fma(logits[i], scale, mask[i]);
+            }
+        } else {
+            for i in 0..n {
+                logits[i] = fma(logits[i], scale, bias[i]) + mask[i];
+            }
+        }
+        let chunks = logits.chunks_exact(LANES);
+        for (l, &v) in chunks.remainder().iter().enumerate() {
+            max[l] = v;
+        }
+        for c in chunks {
+            for l in 0..LANES {
+                max[l] = if c[l] > max[l] { c[l] } else { max[l] };
+            }
+        }
+        let max = max.iter().fold(f32::MIN, |a, &b| if b > a { b } else { a });
+        for v in logits.iter_mut() {
+            *v = exp(*v - max);
+        }
+        let inv = 1.0 / sum(logits, |v| v);
+        for v in logits.iter_mut() {
+            *v *= inv;
+        }
+    }
+}
+
+dispatch! {
+    /// `out *= sigmoid(gate + bias)`, elementwise.
+    ///
+    /// # Panics  if the lengths differ.
+    pub fn mul_sigmoid[fma, exp](out: &mut [f32], gate: &[f32], bias: &[f32]) {
+        let n = out.len();
+        assert!(gate.len() == n && bias.len() == n);
+        for i in 0..n {
+            out[i] /= 1.0 + exp(-(gate[i] + bias[i]));
+        }
+    }
+}
+
+dispatch! {
+    /// `out = (x + x_bias)·sigmoid(gate + gate_bias)·mask` for one row.
+    ///
+    /// # Panics  if the lengths differ.
+    pub fn gate_rows[fma, exp](x: &[f32], x_bias: &[f32], gate: &[f32], gate_bias: &[f32], mask: f32, out: &mut [f32]) {
+        let n = out.len();
+        assert!(x.len() == n && x_bias.len() == n && gate.len() == n && gate_bias.len() == n);
+        for i in 0..n {
+            out[i] = mask * (x[i] + x_bias[i]) / (1.0 + exp(-(gate[i] + gate_bias[i])));
+        }
+    }
+}
+
+dispatch! {
+    /// `row += bias`.
+    ///
+    /// # Panics  if the lengths differ.
+    pub fn add_bias[fma, exp](row: &mut [f32], bias: &[f32]) {
+        assert!(row.len() == bias.len());
+        for i in 0..row.len() {
+            row[i] += bias[i];
+        }
+    }
+}
+
+dispatch! {
+    /// `out = a + b`.
+    ///
+    /// # Panics  if the lengths differ.
+    pub fn add_into[fma, exp](a: &[f32], b: &[f32], out: &mut [f32]) {
+        assert!(a.len() == out.len() && b.len() == out.len());
+        for i in 0..out.len() {
+            out[i] = a[i] + b[i];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_good_to_two_ulp() {
+        for i in -86_000..88_000 {
+            let x = i as f32 * 1e-3;
+            let want = (x as f64).exp();
+            for got in [exp_lane::<true>(x), exp_lane::<false>(x)] {
+                let err = (got as f64 - want).abs() / want;
+                assert!(err < 2.4e-7, "exp({x}) = {got}, want {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn softmax_of_odd_lengths() {
+        for n in [1usize, 2, 17, 33, 130] {
+            let x: Vec<f32> = (0..n).map(|i| ((i * 37 % 23) as f32 - 11.0) * 0.7).collect();
+            let bias: Vec<f32> = (0..n).map(|i| (i % 5) as f32 * 0.3).collect();
+            let mask: Vec<f32> = (0..n).map(|i| if i % 7 == 3 { -1e9 } else { 0.0 }).collect();
+            let mut got = x.clone();
+            softmax_row(&mut got, 0.5, &bias, &mask);
+            let e: Vec<f64> =
+                (0..n).map(|i| (0.5 * x[i] as f64 + bias[i] as f64 + mask[i] as f64).exp()).collect();
+            let total: f64 = e.iter().sum();
+            for i in 0..n {
+                assert!((got[i] as f64 - e[i] / total).abs() < 1e-6, "n {n} at {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn masked_rows_are_uniform_as_in_alphafold() {
+        let mut x = [0.5f32, -0.25, 0.125];
+        softmax_row(&mut x, 1.0, &[], &[-1e9; 3]);
+        assert!(x.iter().all(|v| (v - 1.0 / 3.0).abs() < 1e-6), "{x:?}");
+    }
+
+    #[test]
+    fn layer_norm_matches_f64() {
+        let n = 37;
+        let x: Vec<f32> = (0..n).map(|i| 100.0 + ((i * 29) % 31) as f32 * 0.1).collect();
+        let scale: Vec<f32> = (0..n).map(|i| 1.0 + 0.01 * i as f32).collect();
+        let offset: Vec<f32> = (0..n).map(|i| -0.5 + 0.02 * i as f32).collect();
+        let mut got = vec![0.0; n];
+        layer_norm_row(&x, &scale, &offset, &mut got);
+        let mean = x.iter().map(|&v| v as f64).sum::<f64>() / n as f64;
+        let var = x.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / n as f64;
+        for i in 0..n {
+            let want = (x[i] as f64 - mean) / (var + 1e-5).sqrt() * scale[i] as f64 + offset[i] as f64;
+            assert!((got[i] as f64 - want).abs() < 2e-5, "{i}: {} {want}", got[i]);
+        }
+    }
+}

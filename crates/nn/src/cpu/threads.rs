@@ -1,0 +1,102 @@
+//! Blocks of rows over the thread pool, and scratch memory that each thread keeps.
+
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// A slice that several threads write, each its own part.
+#[derive(Clone, Copy)]
+pub struct SharedMut<T> {
+    ptr: *mut T,
+    len: usize,
+}
+
+// SAFETY: callers of `range` promise disjoint parts, so no element is reached by two threads.
+unsafe impl<T: Send> Send for SharedMut<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SharedMut<T> {}
+
+impl<T> SharedMut<T> {
+    /// Shares `slice` until the parallel section ends.
+    pub fn new(slice: &mut [T]) -> Self {
+        Self { ptr: slice.as_mut_ptr(), len: slice.len() }
+    }
+
+    /// Elements `start..start + len`.
+    ///
+    /// # Safety
+    /// No two threads may hold overlapping ranges at a time, and the slice given to `new` must live.
+    /// # Panics  if the range is out of bounds.
+    #[allow(clippy::mut_from_ref)] // that is what the safety contract is about
+    pub unsafe fn range(&self, start: usize, len: usize) -> &mut [T] {
+        assert!(start + len <= self.len, "range {start}+{len} outside {}", self.len);
+        // SAFETY: in bounds; the caller promises disjointness and lifetime.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(start), len) }
+    }
+
+    /// Pointer to element `start`.
+    ///
+    /// # Panics  if out of bounds.
+    pub fn at(&self, start: usize) -> *mut T {
+        assert!(start < self.len, "element {start} outside {}", self.len);
+        self.ptr.wrapping_add(start)
+    }
+}
+
+/// Calls `f(start, len)` for consecutive blocks of `0..total`, in parallel.
+pub fn for_blocks(total: usize, block: usize, f: impl Fn(usize, usize) + Sync + Send) {
+    let block = block.max(1);
+    let count = total.div_ceil(block);
+    let run = |i: usize| f(i * block, block.min(total - i * block));
+    if count <= 1 {
+        (0..count).for_each(run);
+    } else {
+        (0..count).into_par_iter().with_max_len(1).for_each(run);
+    }
+}
+
+thread_local! {
+    static KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends `f` a buffer of `len` floats of unspecified content that this thread keeps for later.
+pub fn scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    let mut buffer = KEPT.with(|kept| {
+        let mut kept = kept.borrow_mut();
+        // The smallest kept buffer that fits, else the largest to grow.
+        kept.sort_by_key(Vec::len);
+        let at = kept.iter().position(|b| b.len() >= len).or(kept.len().checked_sub(1));
+        at.map(|i| kept.swap_remove(i)).unwrap_or_default()
+    });
+    if buffer.len() < len {
+        buffer = vec![0.0; len];
+    }
+    let result = f(&mut buffer[..len]);
+    KEPT.with(|kept| kept.borrow_mut().push(buffer));
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn blocks_cover_everything_once() {
+        let seen: Vec<AtomicUsize> = (0..103).map(|_| AtomicUsize::new(0)).collect();
+        for_blocks(103, 10, |start, len| {
+            (start..start + len).for_each(|i| {
+                seen[i].fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        assert!(seen.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+    }
+
+    #[test]
+    fn nested_scratch_does_not_overlap() {
+        scratch(5, |a| {
+            a.fill(1.0);
+            scratch(7, |b| b.fill(2.0));
+            assert!(a.iter().all(|&x| x == 1.0));
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! Gated self-attention along one axis of an MSA or pair representation, with an optional pair bias.
+//! AF2 Suppl. Alg. 7 (MSA row), 8 (MSA column), 13 and 14 (triangle, starting and ending node).
+//!
+//! Fused: each attended row is normalised, projected, attended, gated and projected back while it is
+//! in the cache; nothing of size (rows × length²) is ever made.
+
+use super::plain;
+use crate::cpu::{
+    Finish, HeadBlock, Mat, Packed, SharedMut, attend, for_blocks, gemm, layer_norm_row, mul_sigmoid, scratch,
+};
+use crate::fused::{Fused, apply};
+use candle_core::{Result, Shape, Tensor};
+
+/// Which axis of `[n0, n1, c]` is attended along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Orientation {
+    /// Each `x[i, ..]` attends within itself.
+    PerRow,
+    /// Each `x[.., j]` attends within itself.
+    PerColumn,
+}
+
+/// Weights of one gated attention; linear weights are `[out, in]`.
+pub struct AttentionWeights<'a> {
+    /// Layer norm of the input, `[c]` each.
+    pub norm: (&'a Tensor, &'a Tensor),
+    /// Queries, keys `[h·d, c]`, values `[h·d, c]`; no bias.
+    pub qkv: (&'a Tensor, &'a Tensor, &'a Tensor),
+    /// Gate `[h·d, c]`, `[h·d]`.
+    pub gate: (&'a Tensor, &'a Tensor),
+    /// Output `[c, h·d]`, `[c]`.
+    pub out: (&'a Tensor, &'a Tensor),
+}
+
+/// The attention update of `x`, to be added to it.
+/// - `x` `[n0, n1, c]`; `mask` `[n0, n1]`, 1 = present
+/// - `bias` `[h, n, n]` (query, key) over the attended axis, or none
+///
+/// Returns `[n0, n1, c]`. Logits of masked keys get −1e9; softmax in f32.
+pub fn attention(
+    x: &Tensor,
+    mask: &Tensor,
+    bias: Option<&Tensor>,
+    w: &AttentionWeights<'_>,
+    heads: usize,
+    orientation: Orientation,
+) -> Result<Tensor> {
+    let mut inputs =
+        vec![x, mask, w.norm.0, w.norm.1, w.qkv.0, w.qkv.1, w.qkv.2, w.gate.0, w.gate.1, w.out.0, w.out.1];
+    inputs.extend(bias);
+    apply(Attention { heads, orientation }, &inputs)
+}
+
+struct Attention {
+    heads: usize,
+    orientation: Orientation,
+}
+
+impl Fused for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+        let (n0, n1, c) = t[0].dims3()?;
+        let [x, mask, scale, offset, wq, wk, wv, wg, bg, wo, bo] = super::values(&t[..11])?;
+        let bias = t.get(11).map(super::value).transpose()?;
+        let bias: &[f32] = bias.as_deref().unwrap_or(&[]);
+        let (x, mask): (&[f32], &[f32]) = (&x, &mask);
+        let (h, hk, hv) = (self.heads, wq.len() / c, wv.len() / c);
+        let (dk, dv) = (hk / h, hv / h);
+        let width = 2 * hk + 2 * hv;
+        let project = Packed::from_nk(&[&wq[..], &wk[..], &wv[..], &wg[..]].concat(), c, width);
+        let output = Packed::from_nk(&wo, hv, c);
+        // Attended length, number of attended rows, and how rows and elements lie in memory.
+        let (n, rows, row_step, step) = match self.orientation {
+            Orientation::PerRow => (n1, n0, n1, 1),
+            Orientation::PerColumn => (n0, n1, 1, n1),
+        };
+        if !bias.is_empty() && bias.len() != h * n * n {
+            candle_core::bail!("attention: expected a bias of [{h}, {n}, {n}], got {:?}", t[11].dims());
+        }
+        let mut out = vec![0.0; x.len()];
+        let shared = SharedMut::new(&mut out);
+        for_blocks(rows, 1, |row, _| {
+            let at = |i: usize| row * row_step + i * step;
+            scratch(n * (width + c.max(hv) + c + 1), |buffer| {
+                let (qkvg, buffer) = buffer.split_at_mut(n * width);
+                let (update, buffer) = buffer.split_at_mut(n * c);
+                let (keys_mask, buffer) = buffer.split_at_mut(n);
+                let normed = &mut buffer[..n * c];
+                for i in 0..n {
+                    layer_norm_row(&x[at(i) * c..][..c], &scale, &offset, &mut normed[i * c..][..c]);
+                    keys_mask[i] = 1e9 * (mask[at(i)] - 1.0);
+                }
+                gemm(Mat::new(normed, c), n, &project, qkvg, width, Finish::default());
+                // The normalised input is no longer needed: its memory takes the attended values.
+                let attended = &mut buffer[..n * hv];
+                let (mut k, mut v) = (Packed::empty(), Packed::empty());
+                for head in 0..h {
+                    k.refill_nk(Mat::new(&qkvg[hk + head * dk..], width), dk, n);
+                    v.refill_kn(Mat::new(&qkvg[2 * hk + head * dv..], width), n, dv);
+                    let block = HeadBlock {
+                        q: Mat::new(&qkvg[head * dk..], width),
+                        k: &k,
+                        v: &v,
+                        scale: (dk as f32).powf(-0.5),
+                        bias: if bias.is_empty() { &[] } else { &bias[head * n * n..][..n * n] },
+                        mask: keys_mask,
+                    };
+                    attend(&block, n, &mut attended[head * dv..], hv);
+                }
+                for i in 0..n {
+                    let gate = &qkvg[i * width + 2 * hk + hv..][..hv];
+                    mul_sigmoid(&mut attended[i * hv..][..hv], gate, &bg);
+                }
+                let finish = Finish { bias: &bo, ..Finish::default() };
+                gemm(Mat::new(attended, hv), n, &output, update, c, finish);
+                for i in 0..n {
+                    // SAFETY: every attended row writes its own elements.
+                    unsafe { shared.range(at(i) * c, c) }.copy_from_slice(&update[i * c..][..c]);
+                }
+            });
+        });
+        Ok((out, t[0].shape().clone()))
+    }
+
+    fn reference(&self, t: &[Tensor]) -> Result<Tensor> {
+        let (x, mask) = match self.orientation {
+            Orientation::PerRow => (t[0].clone(), t[1].clone()),
+            Orientation::PerColumn => (t[0].transpose(0, 1)?, t[1].transpose(0, 1)?),
+        };
+        let (b, n, _) = x.dims3()?;
+        let h = self.heads;
+        let x = plain::layer_norm(&x, &t[2], &t[3])?;
+        let heads = |y: Tensor| -> Result<Tensor> {
+            let d = y.dim(2)? / h;
+            y.reshape((b, n, h, d))?.transpose(1, 2)?.contiguous() // [b, h, n, d]
+        };
+        let (q, k, v) = (
+            heads(plain::matmul_t(&x, &t[4])?)?,
+            heads(plain::matmul_t(&x, &t[5])?)?,
+            heads(plain::matmul_t(&x, &t[6])?)?,
+        );
+        let scale = (q.dim(3)? as f64).powf(-0.5);
+        let mut logits = ((q * scale)?.matmul(&k.t()?)?)
+            .broadcast_add(&plain::mask_bias(&mask)?.reshape((b, 1, 1, n))?)?;
+        if let Some(bias) = t.get(11) {
+            logits = logits.broadcast_add(&bias.unsqueeze(0)?)?;
+        }
+        let o = plain::softmax_last(&logits)?.matmul(&v)?; // [b, h, n, d]
+        let o = o.transpose(1, 2)?.flatten_from(2)?;
+        let gate = plain::sigmoid(&plain::linear(&x, &t[7], &t[8])?)?;
+        let y = plain::linear(&(o * gate)?, &t[9], &t[10])?;
+        match self.orientation {
+            Orientation::PerRow => Ok(y),
+            Orientation::PerColumn => y.transpose(0, 1)?.contiguous(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plain::testing::{check, noise};
+    use super::*;
+
+    fn inputs(n0: usize, n1: usize, attended: usize) -> Vec<Tensor> {
+        let (c, h, d) = (10, 3, 4);
+        let mask = (noise(&[n0, n1], 2).ge(-0.6).unwrap()).to_dtype(candle_core::DType::F32).unwrap();
+        let w = |o: usize, i: usize, seed| noise(&[o, i], seed);
+        vec![
+            noise(&[n0, n1, c], 1),
+            mask,
+            noise(&[c], 3),
+            noise(&[c], 4),
+            w(h * d, c, 5),
+            w(h * d, c, 6),
+            w(h * d, c, 7),
+            w(h * d, c, 8),
+            noise(&[h * d], 9),
+            w(c, h * d, 10),
+            noise(&[c], 11),
+            noise(&[h, attended, attended], 12),
+        ]
+    }
+
+    #[test]
+    fn per_row_with_bias() {
+        let op = Attention { heads: 3, orientation: Orientation::PerRow };
+        check(&op, &inputs(5, 7, 7), &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    }
+
+    #[test]
+    fn per_column_with_and_without_bias() {
+        let op = Attention { heads: 3, orientation: Orientation::PerColumn };
+        check(&op, &inputs(6, 5, 6), &[0, 4, 5, 6, 11]);
+        check(&op, &inputs(6, 5, 6)[..11], &[0, 7, 9]);
+    }
+
+    #[test]
+    fn longer_than_one_block_of_queries() {
+        let op = Attention { heads: 3, orientation: Orientation::PerRow };
+        check(&op, &inputs(2, 53, 53), &[0, 11]);
+    }
+}

@@ -1,0 +1,195 @@
+//! Triangle multiplication: each edge is updated from the two other edges of all triangles.
+//! AF2 Suppl. Alg. 11 (outgoing) and 12 (incoming).
+//!
+//! Fused: the projections are stored channel-major, so that the triangle sum is one r × r × r matrix
+//! product a channel; incoming edges are outgoing ones of the transposed pair representation.
+
+use super::plain;
+use crate::cpu::{
+    Finish, Mat, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row, mul_sigmoid, scratch,
+};
+use crate::fused::{Fused, apply};
+use candle_core::{Result, Shape, Tensor};
+
+/// Which edges of the triangle are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Edges {
+    /// out[i, j] = Σ_k a[i, k]·b[j, k]
+    Outgoing,
+    /// out[i, j] = Σ_k a[k, i]·b[k, j]
+    Incoming,
+}
+
+/// Weights; linear weights are `[out, in]`.
+pub struct TriangleWeights<'a> {
+    /// Layer norm of the input, `[c_z]` each.
+    pub norm_in: (&'a Tensor, &'a Tensor),
+    /// Projection of a `[c, c_z]`, `[c]`, and its gate.
+    pub a: [(&'a Tensor, &'a Tensor); 2],
+    /// Projection of b `[c, c_z]`, `[c]`, and its gate.
+    pub b: [(&'a Tensor, &'a Tensor); 2],
+    /// Layer norm of the sums, `[c]` each.
+    pub norm_out: (&'a Tensor, &'a Tensor),
+    /// Output `[c_z, c]`, `[c_z]`.
+    pub out: (&'a Tensor, &'a Tensor),
+    /// Gate of the output `[c_z, c_z]`, `[c_z]`.
+    pub gate: (&'a Tensor, &'a Tensor),
+}
+
+/// The update of `z` `[r, r, c_z]`, to be added to it; `mask` `[r, r]`.
+pub fn triangle_multiplication(
+    z: &Tensor,
+    mask: &Tensor,
+    w: &TriangleWeights<'_>,
+    edges: Edges,
+) -> Result<Tensor> {
+    let mut inputs = vec![z, mask, w.norm_in.0, w.norm_in.1];
+    for (weight, bias) in [w.a[0], w.a[1], w.b[0], w.b[1], w.norm_out, w.out, w.gate] {
+        inputs.extend([weight, bias]);
+    }
+    apply(TriangleMultiplication { edges }, &inputs)
+}
+
+struct TriangleMultiplication {
+    edges: Edges,
+}
+
+impl Fused for TriangleMultiplication {
+    fn name(&self) -> &'static str {
+        "triangle_multiplication"
+    }
+
+    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+        let (r, r1, cz) = t[0].dims3()?;
+        if r != r1 {
+            candle_core::bail!("triangle_multiplication: expected [r, r, {cz}], got [{r}, {r1}, {cz}]");
+        }
+        let c = t[4].dim(0)?;
+        let [z, mask, scale, offset, wap, bap, wag, bag, wbp, bbp, wbg, bbg, ns, no, wo, bo, wg, bg] =
+            super::values(t)?;
+        let (z, mask): (&[f32], &[f32]) = (&z, &mask);
+        // Pair (i, k) of the sum lies at (i, k) or, for incoming edges, at (k, i).
+        let step = match self.edges {
+            Edges::Outgoing => (r, 1),
+            Edges::Incoming => (1, r),
+        };
+        let project = Packed::from_nk(&[&wap[..], &wbp[..], &wag[..], &wbg[..]].concat(), cz, 4 * c);
+        let bias = [&bap[..], &bbp[..]].concat();
+        let gate_bias = [&bag[..], &bbg[..]].concat();
+
+        // a and b as [2, c, r, r].
+        let mut ab = vec![0.0; 2 * c * r * r];
+        let share = SharedMut::new(&mut ab);
+        for_blocks(r, 1, |i, _| {
+            scratch(r * (cz + 4 * c + 2 * c), |buffer| {
+                let (normed, buffer) = buffer.split_at_mut(r * cz);
+                let (wide, gated) = buffer.split_at_mut(r * 4 * c);
+                for k in 0..r {
+                    let at = i * step.0 + k * step.1;
+                    layer_norm_row(&z[at * cz..][..cz], &scale, &offset, &mut normed[k * cz..][..cz]);
+                }
+                gemm(Mat::new(normed, cz), r, &project, wide, 4 * c, Finish::default());
+                for k in 0..r {
+                    let (x, gate) = wide[k * 4 * c..][..4 * c].split_at(2 * c);
+                    let present = mask[i * step.0 + k * step.1];
+                    gate_rows(x, &bias, gate, &gate_bias, present, &mut gated[k * 2 * c..][..2 * c]);
+                }
+                for channel in 0..2 * c {
+                    // SAFETY: every i writes its own rows.
+                    let row = unsafe { share.range((channel * r + i) * r, r) };
+                    for (k, v) in row.iter_mut().enumerate() {
+                        *v = gated[k * 2 * c + channel];
+                    }
+                }
+            });
+        });
+
+        let mut sums = vec![0.0; c * r * r];
+        let share = SharedMut::new(&mut sums);
+        for_blocks(c, 1, |channel, _| {
+            let a = Mat::new(&ab[channel * r * r..], r);
+            let mut b = Packed::empty();
+            b.refill_nk(Mat::new(&ab[(c + channel) * r * r..], r), r, r);
+            // SAFETY: channels are disjoint.
+            let out = unsafe { share.range(channel * r * r, r * r) };
+            gemm(a, r, &b, out, r, Finish::default());
+        });
+        drop(ab);
+
+        let (output, gate) = (Packed::from_nk(&wo, c, cz), Packed::from_nk(&wg, cz, cz));
+        let mut out = vec![0.0; r * r * cz];
+        let shared = SharedMut::new(&mut out);
+        for_blocks(r, 1, |i, _| {
+            scratch(r * (2 * c + 2 * cz), |buffer| {
+                let (row, buffer) = buffer.split_at_mut(r * c);
+                let (summed, buffer) = buffer.split_at_mut(r * c);
+                let (normed, gates) = buffer.split_at_mut(r * cz);
+                for channel in 0..c {
+                    let from = &sums[(channel * r + i) * r..][..r];
+                    for (j, v) in from.iter().enumerate() {
+                        row[j * c + channel] = *v;
+                    }
+                }
+                for j in 0..r {
+                    layer_norm_row(&row[j * c..][..c], &ns, &no, &mut summed[j * c..][..c]);
+                    let z = &z[(i * r + j) * cz..][..cz];
+                    layer_norm_row(z, &scale, &offset, &mut normed[j * cz..][..cz]);
+                }
+                gemm(Mat::new(normed, cz), r, &gate, gates, cz, Finish::default());
+                // SAFETY: every i writes its own rows.
+                let out = unsafe { shared.range(i * r * cz, r * cz) };
+                gemm(Mat::new(summed, c), r, &output, out, cz, Finish { bias: &bo, ..Finish::default() });
+                for (out, gate) in out.chunks_exact_mut(cz).zip(gates.chunks_exact(cz)) {
+                    mul_sigmoid(out, gate, &bg);
+                }
+            });
+        });
+        Ok((out, (r, r, cz).into()))
+    }
+
+    fn reference(&self, t: &[Tensor]) -> Result<Tensor> {
+        let x = plain::layer_norm(&t[0], &t[2], &t[3])?;
+        let mask = t[1].unsqueeze(2)?;
+        let side = |i: usize| -> Result<Tensor> {
+            let gate = plain::sigmoid(&plain::linear(&x, &t[i + 2], &t[i + 3])?)?;
+            (plain::linear(&x, &t[i], &t[i + 1])? * gate)?.broadcast_mul(&mask)?.permute((2, 0, 1))
+        };
+        let (a, b) = (side(4)?.contiguous()?, side(8)?.contiguous()?); // [c, r, r]
+        let sums = match self.edges {
+            Edges::Outgoing => a.matmul(&b.t()?)?,
+            Edges::Incoming => a.t()?.contiguous()?.matmul(&b)?,
+        };
+        let sums = plain::layer_norm(&sums.permute((1, 2, 0))?.contiguous()?, &t[12], &t[13])?;
+        let gate = plain::sigmoid(&plain::linear(&x, &t[16], &t[17])?)?;
+        plain::linear(&sums, &t[14], &t[15])? * gate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plain::testing::{check, noise};
+    use super::*;
+
+    fn inputs() -> Vec<Tensor> {
+        let (r, cz, c) = (7, 6, 5);
+        let mask = noise(&[r, r], 2).ge(-0.5).unwrap().to_dtype(candle_core::DType::F32).unwrap();
+        let mut t = vec![noise(&[r, r, cz], 1), mask, noise(&[cz], 3), noise(&[cz], 4)];
+        for i in 0..4 {
+            t.extend([noise(&[c, cz], 10 + i), noise(&[c], 20 + i)]);
+        }
+        t.extend([noise(&[c], 30), noise(&[c], 31), noise(&[cz, c], 32), noise(&[cz], 33)]);
+        t.extend([noise(&[cz, cz], 34), noise(&[cz], 35)]);
+        t
+    }
+
+    #[test]
+    fn outgoing() {
+        let all: Vec<usize> = (0..18).filter(|&i| i != 1).collect();
+        check(&TriangleMultiplication { edges: Edges::Outgoing }, &inputs(), &all);
+    }
+
+    #[test]
+    fn incoming() {
+        check(&TriangleMultiplication { edges: Edges::Incoming }, &inputs(), &[0, 4, 6, 8, 10, 14, 16]);
+    }
+}

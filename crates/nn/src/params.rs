@@ -1,0 +1,142 @@
+//! The parameters of a network by name, handed out strictly: every tensor once, every shape checked.
+
+use crate::error::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+/// Named parameters with a current path. `sub` goes down one level; clones share the record of use.
+#[derive(Clone)]
+pub struct Params {
+    store: Arc<Store>,
+    path: String,
+}
+
+struct Store {
+    tensors: BTreeMap<String, Tensor>,
+    record: Mutex<Record>,
+}
+
+#[derive(Default)]
+struct Record {
+    used: BTreeSet<String>,
+    missing: Vec<String>,
+    misshapen: Vec<String>,
+}
+
+impl Params {
+    /// All parameters of one network, by full path.
+    pub fn new(tensors: BTreeMap<String, Tensor>) -> Self {
+        let store = Store { tensors, record: Mutex::default() };
+        Self { store: Arc::new(store), path: String::new() }
+    }
+
+    /// The parameters below `name`.
+    pub fn sub(&self, name: impl std::fmt::Display) -> Self {
+        Self { store: self.store.clone(), path: self.full(&name.to_string()) }
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Whether a parameter of that name exists here.
+    pub fn has(&self, name: &str) -> bool {
+        self.store.tensors.contains_key(&self.full(name))
+    }
+
+    /// The tensor `name`, f32, of exactly this shape. A missing or misshapen one is recorded and
+    /// stood in for by zeros, so that [`Params::finish`] can list all faults at once.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let full = self.full(name);
+        let mut record = self.store.record.lock().expect("no panic while held");
+        match self.store.tensors.get(&full) {
+            Some(t) if t.dims() == shape => {
+                record.used.insert(full);
+                // A cast of f32 to f32 keeps the tensor, and with it the gradient's identity.
+                Ok(t.to_dtype(DType::F32)?)
+            }
+            Some(t) => {
+                record.misshapen.push(format!("{full}: expected {shape:?}, got {:?}", t.dims()));
+                record.used.insert(full);
+                Ok(Tensor::zeros(shape, DType::F32, &Device::Cpu)?)
+            }
+            None => {
+                record.missing.push(format!("{full} {shape:?}"));
+                Ok(Tensor::zeros(shape, DType::F32, &Device::Cpu)?)
+            }
+        }
+    }
+
+    /// Checks that every tensor was used and none was missing or misshapen.
+    ///
+    /// # Errors  Lists the missing, misshapen and surplus names.
+    pub fn finish(&self) -> Result<()> {
+        let record = self.store.record.lock().expect("no panic while held");
+        let surplus: Vec<String> = self
+            .store
+            .tensors
+            .iter()
+            .filter(|(name, _)| !record.used.contains(*name))
+            .map(|(name, t)| format!("{name} {:?}", t.dims()))
+            .collect();
+        if record.missing.is_empty() && record.misshapen.is_empty() && surplus.is_empty() {
+            return Ok(());
+        }
+        let mut text = format!(
+            "parameters do not fit the network: {} missing, {} of the wrong shape, {} surplus",
+            record.missing.len(),
+            record.misshapen.len(),
+            surplus.len()
+        );
+        for (title, list) in
+            [("missing", &record.missing), ("wrong shape", &record.misshapen), ("surplus", &surplus)]
+        {
+            for item in list.iter().take(LISTED) {
+                text.push_str(&format!("\n  {title}: {item}"));
+            }
+            if list.len() > LISTED {
+                text.push_str(&format!("\n  {title}: … and {} more", list.len() - LISTED));
+            }
+        }
+        Err(Error::Params(text))
+    }
+}
+
+/// How many names of each kind an error lists.
+const LISTED: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> Params {
+        let t = |s: &[usize]| Tensor::ones(s, DType::F32, &Device::Cpu).unwrap();
+        Params::new(BTreeMap::from([
+            ("a.weight".into(), t(&[2, 3])),
+            ("a.bias".into(), t(&[5])),
+            ("b".into(), t(&[7])),
+        ]))
+    }
+
+    #[test]
+    fn every_fault_is_listed() {
+        let p = store();
+        p.sub("a").get("weight", &[3, 2]).unwrap();
+        p.sub("a").get("bias", &[5]).unwrap();
+        p.get("c", &[1]).unwrap();
+        let text = p.finish().unwrap_err().to_string();
+        assert!(text.contains("1 missing, 1 of the wrong shape, 1 surplus"), "{text}");
+        assert!(text.contains("a.weight: expected [3, 2], got [2, 3]"), "{text}");
+        assert!(text.contains("surplus: b [7]") && text.contains("missing: c [1]"), "{text}");
+    }
+
+    #[test]
+    fn exact_use_passes() {
+        let p = store();
+        p.sub("a").get("weight", &[2, 3]).unwrap();
+        p.sub("a").get("bias", &[5]).unwrap();
+        p.get("b", &[7]).unwrap();
+        p.finish().unwrap();
+    }
+}
