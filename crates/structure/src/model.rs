@@ -209,7 +209,7 @@ impl Prediction {
         }
         for (i, (xyz, present)) in positions.iter().zip(&mask).enumerate() {
             let atoms = xyz.iter().zip(present).filter(|(_, m)| **m);
-            if let Some(bad) = atoms.flat_map(|(p, _)| p).find(|c| !(c.abs() < 1e6)) {
+            if let Some(bad) = atoms.flat_map(|(p, _)| p).find(|c| !c.is_finite() || c.abs() >= 1e6) {
                 return fail(format!("residue {}: coordinate {bad} is not within 1000000 Å", i + 1));
             }
         }

@@ -88,8 +88,9 @@ impl<'a> Lexer<'a> {
         while let Some(&b) = self.bytes.get(self.at) {
             match b {
                 b'\n' => self.newline()?,
-                b' ' | b'\t' | b'\r' => self.at += 1,
                 b'#' => self.at = self.line_end(self.at),
+                // The same set that ends a bare word, form feed included: else nothing would move on.
+                b if b.is_ascii_whitespace() => self.at += 1,
                 _ => break,
             }
         }

@@ -117,10 +117,10 @@ impl<'a> Reader<'a> {
         let at = row.first().map_or(Place { line: 1, column: 1 }, |cell| cell.0);
         let cell = |index: usize| row.get(index).copied().unwrap_or((at, Value { text: b"", bare: true }));
         let optional = |index: Option<usize>| index.and_then(|i| cell(i).1.set());
-        if let Some(model) = optional(site.model) {
-            if *self.model.get_or_insert(model) != model {
-                return Ok(());
-            }
+        if let Some(model) = optional(site.model)
+            && *self.model.get_or_insert(model) != model
+        {
+            return Ok(());
         }
         self.counts.atom(at)?;
         let residue = cell(site.residue).1.text;

@@ -29,8 +29,8 @@ fn is_bare(text: &str) -> bool {
         b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'_' | b'(' | b')' | b':' | b'/')
     };
     let keyword = ["data_", "save_", "loop_", "stop_", "global_"];
-    let starts = |k: &&str| text.get(..k.len()).is_some_and(|t| t.eq_ignore_ascii_case(k));
-    text.bytes().all(safe) && !text.starts_with('_') && text != "." && !keyword.iter().any(|k| starts(&k))
+    let starts = |k: &str| text.get(..k.len()).is_some_and(|t| t.eq_ignore_ascii_case(k));
+    text.bytes().all(safe) && !text.starts_with('_') && text != "." && !keyword.iter().any(|k| starts(k))
 }
 
 /// A data block or entry name: letters, digits, `-`, `_`, `.`; never empty.

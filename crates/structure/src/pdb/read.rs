@@ -4,6 +4,8 @@
 //! elsewhere: serial numbers are not read at all (overflowing and hybrid-36 ones do no harm), CRYST1 is skipped,
 //! element columns, TER and END may be missing, lines may stop after the coordinates.
 
+use std::collections::HashMap;
+
 use super::header::{Header, chain_name, columns};
 use crate::builder::{Atom, Counts, Draft, Parents, Polymer, aatype_of, is_water};
 use crate::fields::{decimal, hybrid36, shown};
@@ -14,8 +16,7 @@ use crate::{Chain, Error, Limits, Monomer, Place, Structure, seqres};
 pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Structure, Error> {
     let mut counts = Counts::new(limits);
     let mut header = Header::default();
-    let mut drafts: Vec<Draft> = Vec::new();
-    let mut current = 0;
+    let mut chains = Chains::default();
     let mut models = 0;
     for line in Lines::new(bytes, limits.line) {
         let (number, line) = line?;
@@ -28,13 +29,13 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Structure, Error> {
                     continue;
                 }
                 let atom = atom(number, line, residue)?;
-                current = chain_of(&mut drafts, current, line, &atom);
-                if let Some(draft) = drafts.get_mut(current) {
+                chains.turn_to(line, &atom);
+                if let Some(draft) = chains.current() {
                     draft.push(&atom, &mut counts)?;
                 }
             }
             record if record.starts_with(b"TER") => {
-                if let Some(draft) = drafts.get_mut(current) {
+                if let Some(draft) = chains.current() {
                     draft.closed = true;
                 }
             }
@@ -48,7 +49,7 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Structure, Error> {
             _ => header.record(at, line, &mut counts)?,
         }
     }
-    finish(header, drafts, &counts)
+    finish(header, chains.drafts, &counts)
 }
 
 /// `ATOM`, or `HETATM`, also with a serial number that overflows to the left.
@@ -113,29 +114,47 @@ fn atom<'a>(number: usize, line: &'a [u8], residue: &'a [u8]) -> Result<Atom<'a>
     })
 }
 
-/// Index of the draft an atom belongs to. A chain goes on after its TER (ligands; breaks of simulation
-/// programs) unless its numbers start again: then it is another chain of the same name.
-fn chain_of(drafts: &mut Vec<Draft>, current: usize, line: &[u8], atom: &Atom<'_>) -> usize {
-    let name = columns(line, 21, 22).trim_ascii();
-    if drafts.get(current).is_some_and(|d| d.id.as_bytes() == name && !d.closed) {
-        return current;
+/// Chains so far, and which of them the last atom belongs to.
+#[derive(Default)]
+struct Chains {
+    drafts: Vec<Draft>,
+    current: usize,
+    /// By name: the chain opened last, and how many there are of that name.
+    by_name: HashMap<String, (usize, usize)>,
+}
+
+impl Chains {
+    fn current(&mut self) -> Option<&mut Draft> {
+        self.drafts.get_mut(self.current)
     }
-    let id = chain_name(line, 22);
-    let found = drafts.iter().rposition(|d| d.id == id);
-    if let Some(index) = found {
-        let draft = &mut drafts[index];
-        if !draft.closed || atom.hetero {
-            return index;
+
+    /// Makes the atom's chain the current one. A chain goes on after its TER (ligands; breaks of simulation
+    /// programs) unless its numbers start again: then it is another chain of the same name.
+    fn turn_to(&mut self, line: &[u8], atom: &Atom<'_>) {
+        let name = columns(line, 21, 22).trim_ascii();
+        if self.current().is_some_and(|d| d.id.as_bytes() == name && !d.closed) {
+            return;
         }
-        if draft.last_number().is_none_or(|last| atom.number > last) {
-            draft.closed = false;
-            return index;
+        let id = chain_name(line, 22);
+        let known = self.by_name.get(&id).copied();
+        if let Some((index, _)) = known
+            && let Some(draft) = self.drafts.get_mut(index)
+        {
+            let goes_on = draft.last_number().is_none_or(|last| atom.number > last);
+            if draft.closed && !atom.hetero && goes_on {
+                draft.closed = false;
+            }
+            if !draft.closed || atom.hetero {
+                self.current = index;
+                return;
+            }
         }
+        let same_name = known.map_or(0, |(_, count)| count) + 1;
+        let label = if same_name == 1 { id.clone() } else { format!("{id}{same_name}") };
+        self.drafts.push(Draft::new(&id, &label));
+        self.current = self.drafts.len() - 1;
+        self.by_name.insert(id, (self.current, same_name));
     }
-    let before = drafts.iter().filter(|d| d.id == id).count();
-    let label = if before == 0 { id.clone() } else { format!("{id}{}", before + 1) };
-    drafts.push(Draft::new(&id, &label));
-    drafts.len() - 1
 }
 
 fn finish(mut header: Header, drafts: Vec<Draft>, counts: &Counts) -> Result<Structure, Error> {

@@ -6,7 +6,7 @@ use structure::{Limits, PredictedChain, Prediction, Provenance, read, write_mode
 
 /// Prediction from an example chain's coordinates, on two chains.
 fn example() -> Prediction {
-    let bytes = include_bytes!("../../../data/examples/4mo0_A.ref.pdb");
+    let bytes = include_bytes!("../../../../data/examples/4mo0_A.ref.pdb");
     let source = read(bytes, None, &Limits::default()).unwrap();
     let residues = &source.chains[0].residues;
     let cut = 31;
@@ -29,7 +29,7 @@ fn provenance() -> Provenance {
 #[test]
 fn both_formats_give_the_same_chains_back() {
     let prediction = example();
-    let source = include_bytes!("../../../data/examples/4mo0_A.ref.pdb");
+    let source = include_bytes!("../../../../data/examples/4mo0_A.ref.pdb");
     let original = read(source, None, &Limits::default()).unwrap().chains.remove(0).residues;
     for text in [write_pdb(&prediction), write_modelcif(&prediction, &provenance())] {
         let structure = read(text.as_bytes(), None, &Limits::default()).unwrap();

@@ -1,0 +1,6 @@
+//! Whole files: read, written and read again, damaged.
+
+mod damage;
+mod mmcif;
+mod pdb;
+mod round_trip;
