@@ -149,7 +149,8 @@ fn origin(out: &mut String, provenance: &Provenance, entities: usize) {
     }
     table(out, "ma_target_entity", &["entity_id", "data_id", "origin"]);
     for i in 0..entities {
-        put!(out, "{} {} .", i + 1, i + 2);
+        // One of two words is asked for; the other, 'reference database', wants an accession.
+        put!(out, "{} {} designed", i + 1, i + 2);
     }
     put!(out, "#\n_ma_model_list.ordinal_id 1\n_ma_model_list.model_name {}", quoted(&provenance.model));
     put!(out, "_ma_model_list.model_type 'Ab initio model'\n_ma_model_list.data_id 1");
