@@ -2,6 +2,8 @@
 
 mod commands;
 mod failure;
+mod machine;
+mod plan;
 mod report;
 
 use clap::{Parser, Subcommand};
@@ -20,10 +22,18 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Score(commands::score::Args),
+    Weights(commands::weights::Args),
+    Doctor(commands::doctor::Args),
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome: anyhow::Result<()> = match cli.command {};
+    let outcome: anyhow::Result<()> = match cli.command {
+        Command::Score(args) => commands::score::run(args),
+        Command::Weights(args) => commands::weights::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
+    };
     failure::report(outcome)
 }

@@ -1,3 +1,5 @@
 //! One subcommand a file: `Args` says what it takes, `run` does it.
 
+pub mod doctor;
+pub mod score;
 pub mod weights;

@@ -7,7 +7,7 @@ mod import;
 mod inspect;
 mod pull;
 
-pub use folder::{Installed, find, installed};
+pub use folder::{find, installed, sha256};
 
 use crate::failure::bad_input;
 use std::path::PathBuf;

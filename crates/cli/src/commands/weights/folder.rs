@@ -98,7 +98,7 @@ pub(super) fn record(folder: &Path, name: &str, entry: Record) -> anyhow::Result
 }
 
 /// SHA-256 of a file, hexadecimal, and its size.
-pub(super) fn sha256(path: &Path) -> anyhow::Result<(String, u64)> {
+pub fn sha256(path: &Path) -> anyhow::Result<(String, u64)> {
     let mut file = File::open(path).with_context(|| path.display().to_string())?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

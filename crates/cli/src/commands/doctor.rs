@@ -1,0 +1,52 @@
+//! `foldry doctor`: what this machine can do and which weights are here.
+
+use super::weights::installed;
+use crate::machine;
+use std::io::Write;
+
+/// Show cores, instruction set, memory, speed and installed weights.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the findings on stdout.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (threads, memory, gflops) = (machine::threads(), machine::memory(), machine::gflops());
+    let weights = installed();
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let weights: Vec<_> = weights
+            .iter()
+            .map(|w| serde_json::json!({"model": w.model, "path": w.path, "size": w.size}))
+            .collect();
+        let object = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"), "cores": cores, "threads": threads,
+            "instructions": machine::instructions(), "arch": std::env::consts::ARCH,
+            "memory_total": memory.map(|m| m.total), "memory_available": memory.map(|m| m.available),
+            "gflops": (gflops * 10.0).round() / 10.0, "gpu": null, "weights": weights,
+        });
+        writeln!(out, "{object}")?;
+        return Ok(());
+    }
+    writeln!(out, "foldry        {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "cores         {cores} ({threads} threads compute)")?;
+    writeln!(out, "instructions  {} on {}", machine::instructions(), std::env::consts::ARCH)?;
+    match memory {
+        Some(m) => writeln!(out, "memory        {}, {} available", machine::gb(m.total), machine::gb(m.available))?,
+        None => writeln!(out, "memory        unknown on this system")?,
+    }
+    writeln!(out, "speed         {gflops:.0} GFLOP/s in f32 matrix products")?;
+    writeln!(out, "GPU           none in this build")?;
+    if weights.is_empty() {
+        writeln!(out, "weights       none installed: foldry weights pull model_1_ptm")?;
+    }
+    for (i, w) in weights.iter().enumerate() {
+        let label = if i == 0 { "weights" } else { "" };
+        writeln!(out, "{label:<13} {} ({}), {}", w.model, machine::gb(w.size), w.path.display())?;
+    }
+    Ok(())
+}

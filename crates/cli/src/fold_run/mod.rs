@@ -1,0 +1,15 @@
+//! What `foldry fold` does with one target after another: weights, plan, network, files.
+
+mod choose;
+mod network;
+mod outputs;
+mod progress;
+mod receipt;
+mod target;
+mod templates;
+
+pub use choose::choose;
+pub use network::{Network, Precision};
+pub use receipt::{Settings, sha256};
+pub use target::{Fate, Run, fold_target};
+pub use templates::read as read_templates;

@@ -1,0 +1,157 @@
+//! Parameters and configuration become a network; its prediction becomes what the files need.
+
+use super::choose::{Chosen, preset_of};
+use super::outputs::Predicted;
+use crate::commands::weights::sha256;
+use crate::failure::bad_input;
+use crate::plan::Dims;
+use anyhow::Context;
+use candle_core::{Device, Tensor};
+use features::{FeatureConfig, FeatureSet};
+use fold::names::Summary;
+use fold::{Config, Model, PredictOptions, Step};
+use nn::files::{Arrays, Dtype};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// Number type the parameters are rounded to; arithmetic is f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    /// As stored.
+    F32,
+    /// Parameters rounded to bf16.
+    Bf16,
+}
+
+impl Precision {
+    /// As in the receipt.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// A network with its parameters, loaded when the first target needs it.
+pub struct Network {
+    /// Name in results: the model, or `custom`.
+    pub model: String,
+    /// SHA-256 of the parameter file.
+    pub weights_sha256: String,
+    /// How features are made for it.
+    pub features: FeatureConfig,
+    config: Config,
+    ours: Arrays,
+    precision: Precision,
+    loaded: Option<Model>,
+}
+
+impl Network {
+    /// Reads names, shapes and configuration; the parameters themselves are converted when first used.
+    /// `config` is AlphaFold's configuration as JSON, which then takes the place of the preset.
+    ///
+    /// # Errors  bad input, naming the file.
+    pub fn open(chosen: &Chosen, config: Option<&Path>, precision: Precision) -> anyhow::Result<Self> {
+        let path = chosen.path.display();
+        let (_, arrays) = nn::files::read(&chosen.path).map_err(bad_input)?;
+        let (_, ours) = fold::names::canonical(&arrays).map_err(|e| bad_input(format!("{path}: {e}")))?;
+        let (model, features, config) = match config {
+            Some(file) => {
+                let (features, config) = read_config(file)?;
+                let model = if chosen.model.is_empty() { "custom".into() } else { chosen.model.clone() };
+                (model, features, config)
+            }
+            None => {
+                let model = match chosen.model.as_str() {
+                    "" => detect(&ours).map_err(|e| bad_input(format!("{path}: {e}")))?,
+                    name => name.to_string(),
+                };
+                let preset = preset_of(&model)
+                    .ok_or_else(|| bad_input(format!("unknown model `{model}`, expected {}", known_models())))?;
+                let config = Config::preset(preset)
+                    .ok_or_else(|| bad_input(format!("model `{model}` is not in this version")))?;
+                (model, FeatureConfig::preset(preset).map_err(bad_input)?, config)
+            }
+        };
+        let (weights_sha256, _) = sha256(&chosen.path)?;
+        Ok(Self { model, weights_sha256, features, config, ours, precision, loaded: None })
+    }
+
+    /// Whether templates are read.
+    pub fn has_templates(&self) -> bool {
+        self.config.has_templates() && self.features.common.use_templates
+    }
+
+    /// Sizes for the plan.
+    pub fn dims(&self, r: usize, s: usize, extra: usize, templates: usize) -> Dims {
+        Dims::of_parameters(&self.ours, r, s, extra, templates)
+    }
+
+    /// Runs the network; `watch` is called after each block and may stop it, which gives `None`.
+    ///
+    /// # Errors  parameters that do not fit the configuration (bad input), or the network's.
+    pub fn predict(
+        &mut self,
+        features: &FeatureSet,
+        options: &PredictOptions,
+        watch: &mut dyn FnMut(&Step) -> ControlFlow<()>,
+    ) -> anyhow::Result<Option<Predicted>> {
+        let model = match self.loaded.take() {
+            Some(model) => model,
+            None => self.load()?,
+        };
+        let outcome = model.predict(features, options, watch);
+        self.loaded = Some(model);
+        match outcome {
+            Ok(p) => Ok(Some(Predicted {
+                positions: p.positions,
+                mask: p.mask,
+                plddt: p.plddt,
+                pae: p.pae,
+                max_pae: p.max_pae,
+                ptm: p.ptm,
+                passes: p.passes,
+            })),
+            Err(fold::Error::Stopped) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn load(&self) -> anyhow::Result<Model> {
+        let mut params = std::collections::BTreeMap::new();
+        for (name, array) in &self.ours {
+            let data = match self.precision {
+                Precision::F32 => array.to_f32(),
+                Precision::Bf16 => array.to_float(Dtype::BF16).to_f32(),
+            };
+            params.insert(name.clone(), Tensor::from_vec(data, array.shape(), &Device::Cpu)?);
+        }
+        Model::load(&self.config, params).map_err(bad_input)
+    }
+}
+
+/// AlphaFold's configuration: how features are made, and the network.
+fn read_config(file: &Path) -> anyhow::Result<(FeatureConfig, Config)> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| name.to_string()).map_err(|e| bad_input(format!("{e:#}")))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad_input(format!("{name}: {e}")))?;
+    let data = json.get("data").cloned().ok_or_else(|| bad_input(format!("{name}: expected a section `data`, found none")))?;
+    let features = serde_json::from_value(data).map_err(|e| bad_input(format!("{name}: data: {e}")))?;
+    let config = Config::from_alphafold_json(&json).map_err(|e| bad_input(format!("{name}: {e}")))?;
+    Ok((features, config))
+}
+
+/// The first preset of the parameters' outline.
+fn detect(ours: &Arrays) -> Result<String, String> {
+    let outline = Summary::of(ours);
+    let preset = outline.preset().ok_or("parameters of no published size; describe the network with --config FILE.json")?;
+    match preset.split(',').next().unwrap_or(preset) {
+        multimer if multimer.starts_with("multimer") => Err("multimer parameters are not supported yet".into()),
+        first => Ok(first.to_string()),
+    }
+}
+
+fn known_models() -> String {
+    format!("{}, finetuning_…", FeatureConfig::preset_names().join(", "))
+}

@@ -1,0 +1,234 @@
+//! The files of one target: written into a folder beside their place, which is then renamed.
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use structure::{PredictedChain, Prediction, Provenance};
+
+/// What the network says of r residues.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Predicted {
+    /// atom37 coordinates, Å.
+    pub positions: Vec<[[f32; 3]; 37]>,
+    /// Which of them there are.
+    pub mask: Vec<[bool; 37]>,
+    /// Confidence, 0–100.
+    pub plddt: Vec<f32>,
+    /// Predicted aligned error \[r * r\], Å, of networks that have it.
+    pub pae: Option<Vec<f32>>,
+    /// The largest error the head can say, Å.
+    pub max_pae: Option<f32>,
+    /// Predicted TM-score, 0–1.
+    pub ptm: Option<f32>,
+    /// Passes run.
+    pub passes: usize,
+}
+
+impl Predicted {
+    /// Mean over residues, 0–100.
+    pub fn mean_plddt(&self) -> f32 {
+        let sum: f64 = self.plddt.iter().map(|&p| f64::from(p)).sum();
+        (sum / self.plddt.len().max(1) as f64) as f32
+    }
+}
+
+/// A folder under construction, removed if it is not finished.
+pub struct Draft {
+    part: PathBuf,
+    place: PathBuf,
+    finished: bool,
+}
+
+impl Draft {
+    /// Begins `folder/.NAME.partial`.
+    pub fn begin(folder: &Path, name: &str) -> anyhow::Result<Self> {
+        let (part, place) = (folder.join(format!(".{name}.partial")), folder.join(name));
+        if part.exists() {
+            // Left by a run that was killed; nothing else makes this name.
+            fs::remove_dir_all(&part).with_context(|| part.display().to_string())?;
+        }
+        fs::create_dir_all(&part).with_context(|| part.display().to_string())?;
+        Ok(Self { part, place, finished: false })
+    }
+
+    /// Adds a file.
+    pub fn write(&self, name: &str, content: &str) -> anyhow::Result<()> {
+        let path = self.part.join(name);
+        fs::write(&path, content).with_context(|| path.display().to_string())
+    }
+
+    /// Puts the folder in its place; a result that is there already is replaced.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        let old = self.part.with_extension("old");
+        let at = |path: &Path| path.display().to_string();
+        let replaces = self.place.exists();
+        if replaces {
+            let _ = fs::remove_dir_all(&old); // left by a run that was killed here
+            fs::rename(&self.place, &old).with_context(|| at(&self.place))?;
+        }
+        fs::rename(&self.part, &self.place).with_context(|| at(&self.place))?;
+        self.finished = true;
+        if replaces {
+            fs::remove_dir_all(&old).with_context(|| at(&old))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.finished {
+            // The error that ended the run is the one to report.
+            let _ = fs::remove_dir_all(&self.part);
+        }
+    }
+}
+
+/// Writes `rank_NNN.{pdb,cif,scores.json,pae.json}`; the names of the files.
+///
+/// # Errors  a prediction with values no file can hold, or the file system's.
+pub fn write_model(
+    draft: &Draft,
+    name: &str,
+    sequence: &str,
+    rank: usize,
+    model: &Predicted,
+    provenance: &Provenance,
+) -> anyhow::Result<Vec<String>> {
+    let stem = format!("rank_{rank:03}");
+    let aatype: Vec<u8> = sequence
+        .bytes()
+        .map(|l| chem::residue::aatype_of_letter(l).unwrap_or(chem::residue::UNKNOWN))
+        .collect();
+    let numbers = (1..=aatype.len() as i32).collect();
+    let chain = PredictedChain { id: "A".into(), aatype, numbers };
+    let (positions, mask) = (model.positions.clone(), model.mask.clone());
+    let prediction = Prediction::new(name, vec![chain], positions, mask, model.plddt.clone())?;
+    let mut files = vec![
+        (format!("{stem}.pdb"), structure::write_pdb(&prediction)),
+        (format!("{stem}.cif"), structure::write_modelcif(&prediction, provenance)),
+        (format!("{stem}.scores.json"), scores(model).to_string() + "\n"),
+    ];
+    if let Some(text) = alphafold_db_pae(model) {
+        files.push((format!("{stem}.pae.json"), text.to_string() + "\n"));
+    }
+    for (name, content) in &files {
+        draft.write(name, content)?;
+    }
+    Ok(files.into_iter().map(|(name, _)| name).collect())
+}
+
+/// Rounded to two places; what is not finite becomes null.
+fn two(value: f32) -> Value {
+    json!((f64::from(value) * 100.0).round() / 100.0)
+}
+
+fn scores(model: &Predicted) -> Value {
+    let r = model.plddt.len();
+    let rows = |pae: &Vec<f32>| -> Vec<Vec<Value>> {
+        pae.chunks(r.max(1)).map(|row| row.iter().map(|&v| two(v)).collect()).collect()
+    };
+    json!({
+        "plddt": model.plddt.iter().map(|&v| two(v)).collect::<Vec<_>>(),
+        "mean_plddt": two(model.mean_plddt()),
+        "ptm": model.ptm.map(|p| (f64::from(p) * 1e4).round() / 1e4),
+        "iptm": null,
+        "pae": model.pae.as_ref().map(rows),
+        "max_pae": model.max_pae.map(two),
+    })
+}
+
+/// A list of one object with whole Å, as AlphaFold DB serves it; `None` without a PAE head.
+fn alphafold_db_pae(model: &Predicted) -> Option<Value> {
+    let r = model.plddt.len().max(1);
+    let rows: Vec<Vec<i32>> =
+        model.pae.as_ref()?.chunks(r).map(|row| row.iter().map(|v| v.round() as i32).collect()).collect();
+    Some(json!([{ "predicted_aligned_error": rows, "max_predicted_aligned_error": model.max_pae.map(two) }]))
+}
+
+/// N, Cα, C and O of each residue, for the report's view.
+pub fn backbone(model: &Predicted) -> Vec<[[f32; 3]; 4]> {
+    let atoms = ["N", "CA", "C", "O"].map(|name| chem::atoms::atom_order(name).unwrap_or(0));
+    model.positions.iter().map(|residue| atoms.map(|atom| residue[atom])).collect()
+}
+
+#[cfg(test)]
+pub(super) fn example(sequence: &str, plddt: f32) -> Predicted {
+    let r = sequence.len();
+    let mut mask = [false; 37];
+    mask[..3].fill(true);
+    mask[4] = true;
+    Predicted {
+        positions: (0..r)
+            .map(|i| std::array::from_fn(|atom| [3.8 * i as f32, atom as f32, 0.125]))
+            .collect(),
+        mask: vec![mask; r],
+        plddt: (0..r).map(|i| plddt - i as f32).collect(),
+        pae: Some((0..r * r).map(|k| k as f32 * 0.3).collect()),
+        max_pae: Some(31.75),
+        ptm: Some(0.71239),
+        passes: 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sequence, at) = ("MKVXG", |name: &str| folder.path().join("t").join(name));
+        let model = example(sequence, 91.5);
+        let draft = Draft::begin(folder.path(), "t").unwrap();
+        let provenance = Provenance { software: "foldry".into(), created: "2026-01-02".into(), ..Default::default() };
+        let files = write_model(&draft, "t", sequence, 3, &model, &provenance).unwrap();
+        assert_eq!(files, ["rank_003.pdb", "rank_003.cif", "rank_003.scores.json", "rank_003.pae.json"]);
+        assert!(!folder.path().join("t").exists());
+        draft.finish().unwrap();
+        for file in &files[..2] {
+            let bytes = fs::read(at(file)).unwrap();
+            let read = structure::read(&bytes, None, &structure::Limits::default()).unwrap();
+            let residues = &read.chains[0].residues;
+            assert_eq!(residues.len(), 5, "{file}");
+            assert_eq!((residues[2].number, residues[2].positions[1]), (3, [7.6, 1.0, 0.125]));
+            assert_eq!(residues[1].b_factor[0], 90.5);
+            assert_eq!(residues[3].aatype, 20);
+        }
+        let json = |file: &str| serde_json::from_slice::<Value>(&fs::read(at(file)).unwrap()).unwrap();
+        let scores = json("rank_003.scores.json");
+        assert_eq!(scores["plddt"], json!([91.5, 90.5, 89.5, 88.5, 87.5]));
+        assert_eq!((&scores["mean_plddt"], &scores["ptm"], &scores["iptm"]), (&json!(89.5), &json!(0.7124), &Value::Null));
+        assert_eq!((&scores["pae"][1][2], &scores["max_pae"]), (&json!(2.1), &json!(31.75)));
+        let pae = json("rank_003.pae.json");
+        assert_eq!(pae[0]["predicted_aligned_error"][4], json!([6, 6, 7, 7, 7]));
+        assert_eq!(pae.as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn without_a_pae_head_there_is_no_pae_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = Predicted { pae: None, max_pae: None, ptm: None, ..example("MKV", 50.0) };
+        let draft = Draft::begin(folder.path(), "t").unwrap();
+        let files = write_model(&draft, "t", "MKV", 1, &model, &Provenance::default()).unwrap();
+        assert_eq!(files.len(), 3);
+        assert_eq!(scores(&model)["pae"], Value::Null);
+    }
+
+    #[test]
+    fn an_unfinished_folder_leaves_nothing_and_keeps_the_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |text: &str| {
+            let draft = Draft::begin(folder.path(), "t").unwrap();
+            draft.write("a", text).unwrap();
+            draft
+        };
+        write("one").finish().unwrap();
+        drop(write("two"));
+        assert_eq!(fs::read_to_string(folder.path().join("t/a")).unwrap(), "one");
+        write("three").finish().unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("t/a")).unwrap(), "three");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

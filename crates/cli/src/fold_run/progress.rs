@@ -1,0 +1,111 @@
+//! How far a run is, on stderr: a bar on a terminal, plain lines elsewhere. Never the sequence.
+
+use crate::machine::duration;
+use fold::Step;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::Instant;
+
+/// Progress of one prediction.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    job: String,
+    start: Instant,
+    pass_start: Instant,
+}
+
+impl Progress {
+    /// Begins `job`: target and, of several, the seed.
+    pub fn begin(job: &str) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{prefix} {bar:30} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_prefix(job.to_string());
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, job: job.to_string(), start: now, pass_start: now }
+    }
+
+    /// Names the stage before the network begins.
+    pub fn stage(&self, what: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(what.to_string()),
+            None => eprintln!("INFO fold.stage job={} stage={what}", self.job),
+        }
+    }
+
+    /// After a block, and after a pass.
+    pub fn step(&mut self, step: &Step) {
+        if let Some(bar) = &self.bar {
+            let (done, all) = blocks(step);
+            let left = remaining(self.start.elapsed().as_secs_f64(), done, all);
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+            bar.set_message(format!(
+                "pass {}/{}, block {}/{}{}",
+                (step.pass + 1).min(step.passes),
+                step.passes,
+                step.block.min(step.blocks),
+                step.blocks,
+                left.map_or(String::new(), |s| format!(", {} left", duration(s)))
+            ));
+        }
+        if let Some(pass) = &step.finished {
+            let ptm = pass.ptm.map_or(String::new(), |p| format!(" ptm={p:.3}"));
+            let line = format!(
+                "INFO fold.pass job={} pass={}/{} plddt={:.1}{ptm} change={:.2} secs={:.1}",
+                self.job,
+                step.pass + 1,
+                step.passes,
+                pass.mean_plddt,
+                pass.change,
+                self.pass_start.elapsed().as_secs_f64()
+            );
+            self.pass_start = Instant::now();
+            self.say(&line);
+        }
+    }
+
+    /// A line that does not disturb the bar.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Blocks done and blocks in all passes. Passes and blocks of a step count from 0 and are done.
+fn blocks(step: &Step) -> (usize, usize) {
+    let done = if step.finished.is_some() { step.blocks } else { step.block.min(step.blocks) };
+    (step.pass * step.blocks + done, step.passes * step.blocks)
+}
+
+/// Seconds left at the speed so far; unknown before the first block.
+fn remaining(elapsed: f64, done: usize, all: usize) -> Option<f64> {
+    (done > 0).then(|| elapsed * all.saturating_sub(done) as f64 / done as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_follows_the_blocks() {
+        let step = |pass, block, finished| Step { pass, passes: 4, block, blocks: 52, finished };
+        assert_eq!(blocks(&step(1, 13, None)), (65, 208));
+        let done = fold::PassDone { mean_plddt: 50.0, ptm: None, change: 1.0 };
+        assert_eq!(blocks(&step(3, 0, Some(done))), (208, 208));
+        assert_eq!(remaining(10.0, 65, 208), Some(22.0));
+        assert_eq!(remaining(10.0, 0, 208), None);
+    }
+}

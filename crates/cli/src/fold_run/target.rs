@@ -1,0 +1,319 @@
+//! One target from alignment to files.
+
+use super::network::Network;
+use super::outputs::{Draft, Predicted, backbone, write_model};
+use super::progress::Progress;
+use super::receipt::{self, Found, Receipt, Settings};
+use super::templates::{self, Template};
+use crate::failure::bad_input;
+use crate::machine;
+use crate::plan::Plan;
+use crate::report::{Model as ReportModel, Report, render};
+use features::{Duplicates, FeatureConfig, FeatureSet, RawFeatures};
+use msa::{Msa, Target};
+use serde_json::{Value, json};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use structure::Provenance;
+
+/// What all targets of a run share.
+pub struct Run<'a> {
+    /// Where the targets' folders go.
+    pub folder: PathBuf,
+    /// What decides on a result.
+    pub settings: Settings,
+    /// Structures offered as templates.
+    pub templates: Vec<Template>,
+    /// Replace finished results of other settings.
+    pub overwrite: bool,
+    /// Set by Ctrl-C.
+    pub stop: &'a AtomicBool,
+}
+
+/// What became of a target.
+pub enum Fate {
+    /// Its summary.
+    Done(Value),
+    /// It was finished before; its summary.
+    Skipped(Value),
+    /// Ctrl-C.
+    Stopped,
+}
+
+/// Folds a target, unless it is finished.
+///
+/// # Errors  bad input where the target is to blame, and what the network or file system say.
+pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> anyhow::Result<Fate> {
+    let keys: Vec<String> = run.templates.iter().map(|t| t.key.clone()).collect();
+    let inputs_sha256 = receipt::inputs_sha256(target, &keys);
+    let place = run.folder.join(&target.name);
+    match receipt::look(&place, &inputs_sha256, &run.settings) {
+        Found::Same(summary) if !run.overwrite => {
+            eprintln!("INFO fold.skip job={} finished before, see {}", target.name, place.display());
+            return Ok(Fate::Skipped(*summary));
+        }
+        Found::Foreign => {
+            let what = "expected a result of foldry or nothing, found another folder";
+            return Err(bad_input(format!("{}: {what}; choose another place with -o", place.display())));
+        }
+        Found::Differs(what) if !run.overwrite => {
+            let what = what.join(", ");
+            return Err(bad_input(format!(
+                "{}: finished before with {what}; --overwrite replaces it",
+                place.display()
+            )));
+        }
+        _ => {}
+    }
+    let start = Instant::now();
+    let mut notes: Vec<String> = target.notes.iter().map(ToString::to_string).collect();
+    let single = Msa::single(&target.sequence, &target.description);
+    let msa = target.msa.as_ref().unwrap_or(&single);
+    if msa.rows() == 1 {
+        notes.push("no alignment: one sequence alone, expect low confidence".into());
+    }
+    let mut raw = RawFeatures::new(&target.sequence, &[msa], Duplicates::Drop).map_err(bad_input)?;
+    let mut template_report = Vec::new();
+    let mut used = 0;
+    if !run.templates.is_empty() {
+        if network.has_templates() {
+            let (found, reports) = templates::align(&target.sequence, &run.templates).map_err(bad_input)?;
+            used = found.len().min(network.features.eval.max_templates);
+            template_report.extend(reports.iter().map(|t| {
+                notes.push(templates::describe(t));
+                json!({"name": t.name, "chain": t.chain, "used": t.refused.is_none(), "refused": t.refused,
+                       "aligned": t.aligned, "identity": t.identity, "coverage": t.coverage})
+            }));
+            if found.len() > used {
+                notes.push(format!("{} templates pass, the model reads the first {used}", found.len()));
+            }
+            raw = raw.with_templates(found).map_err(bad_input)?;
+        } else {
+            notes.push(format!("{} reads no templates; those given are not used", network.model));
+        }
+    }
+    for note in &notes {
+        eprintln!("NOTE  {}: {note}", target.name);
+    }
+
+    let config = trimmed(&network.features, &raw, used);
+    let passes = run.settings.recycles + 1;
+    let (r, threads) = (target.sequence.len(), machine::threads());
+    let dims = network.dims(r, config.num_clusters() + used, config.common.max_extra_msa, used);
+    let plan = Plan::new(&dims, passes * config.eval.num_ensemble, threads, machine::gflops());
+    let available = machine::memory().map(|m| m.available);
+    eprintln!("{}", plan.describe(&dims, passes, threads, available));
+    if let Some(why) = plan.refusal(&dims, available) {
+        return Err(bad_input(why));
+    }
+
+    let draft = Draft::begin(&run.folder, &target.name)?;
+    let mut ranked: Vec<(u64, Predicted)> = Vec::new();
+    let mut features_sha256 = Vec::new();
+    let mut timings = json!({"features": 0.0, "network": 0.0});
+    for seed in (run.settings.seed..).take(run.settings.num_seeds) {
+        let job = match run.settings.num_seeds {
+            1 => target.name.clone(),
+            _ => format!("{}/seed{seed}", target.name),
+        };
+        let mut progress = Progress::begin(&job);
+        progress.stage("features");
+        let begun = Instant::now();
+        let mut set = features::process(&raw, &config, seed).map_err(bad_input)?;
+        // No template at all: the network skips their part rather than reading empty arrays.
+        for sample in set.samples.iter_mut().filter(|s| s.num_templates() == 0) {
+            sample.templates = None;
+        }
+        features_sha256.push(hash(&set));
+        add(&mut timings, "features", begun);
+        progress.stage("network");
+        let begun = Instant::now();
+        let options =
+            fold::PredictOptions { recycles: run.settings.recycles, tolerance: run.settings.recycle_tolerance };
+        let mut watch = |step: &fold::Step| {
+            progress.step(step);
+            if run.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let outcome = network.predict(&set, &options, &mut watch);
+        progress.end();
+        let Some(predicted) = outcome? else { return Ok(Fate::Stopped) };
+        add(&mut timings, "network", begun);
+        ranked.push((seed, predicted));
+    }
+    // Best first; a tie keeps the order of seeds.
+    ranked.sort_by(|a, b| b.1.mean_plddt().total_cmp(&a.1.mean_plddt()));
+
+    let facts = Facts { run, network, target, msa, used, notes: &notes };
+    let mut ranking = Vec::new();
+    for (i, (seed, model)) in ranked.iter().enumerate() {
+        let provenance = facts.provenance(*seed, model);
+        let files = write_model(&draft, &target.name, &target.sequence, i + 1, model, &provenance)?;
+        ranking.push(json!({"rank": i + 1, "seed": seed, "mean_plddt": model.mean_plddt(), "ptm": model.ptm,
+                            "passes": model.passes, "files": files}));
+    }
+    timings["total"] = json!(seconds(start));
+    let receipt = Receipt {
+        engine: receipt::engine(),
+        inputs_sha256,
+        features_sha256,
+        settings: run.settings.clone(),
+    };
+    let summary = json!({
+        "name": target.name,
+        "inputs": {"source": target.source, "description": target.description, "residues": r,
+                   "msa_rows": msa.rows(), "msa_rows_distinct": raw.num_alignments(), "templates": template_report},
+        "notes": notes,
+        "ranked_by": "mean_plddt",
+        "ranking": ranking,
+        "plan": {"bytes": plan.bytes, "seconds": plan.seconds},
+        "timings": timings,
+        "threads": threads,
+        "receipt": receipt,
+    });
+    draft.write("summary.json", &(serde_json::to_string_pretty(&summary)? + "\n"))?;
+    draft.write("report.html", &render(&facts.report(&ranked, &receipt, seconds(start))))?;
+    draft.finish()?;
+    let best = ranked.first().map_or(0.0, |(_, model)| model.mean_plddt());
+    eprintln!(
+        "INFO fold.done job={} residues={r} plddt={best:.1} secs={:.1} folder={}",
+        target.name,
+        seconds(start),
+        place.display()
+    );
+    Ok(Fate::Done(summary))
+}
+
+/// The model's configuration without padding that no row would fill: the rows drawn are the same, masked
+/// rows change nothing, and a shallow alignment costs what it is worth. One extra row is kept.
+fn trimmed(config: &FeatureConfig, raw: &RawFeatures, templates: usize) -> FeatureConfig {
+    let mut config = config.clone();
+    let rows = raw.num_alignments();
+    let clusters = config.num_clusters().min(rows);
+    let reduce = config.common.reduce_msa_clusters_by_max_templates;
+    config.common.max_extra_msa = config.common.max_extra_msa.min(rows - clusters).max(1);
+    config.eval.max_templates = templates;
+    config.eval.max_msa_clusters = clusters + if reduce { templates } else { 0 };
+    config.eval.fixed_size = true;
+    config.eval.crop_size = None;
+    config
+}
+
+fn hash(set: &FeatureSet) -> String {
+    let arrays = set.to_arrays();
+    let parts: Vec<Vec<u8>> =
+        arrays.iter().flat_map(|(name, array)| [name.as_bytes().to_vec(), array.to_le_bytes()]).collect();
+    receipt::sha256(parts.iter().map(Vec::as_slice))
+}
+
+fn seconds(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+fn add(timings: &mut Value, stage: &str, since: Instant) {
+    timings[stage] = json!(timings[stage].as_f64().unwrap_or(0.0) + seconds(since));
+}
+
+/// What ModelCIF and the report say about a run.
+struct Facts<'a> {
+    run: &'a Run<'a>,
+    network: &'a Network,
+    target: &'a Target,
+    msa: &'a Msa,
+    used: usize,
+    notes: &'a [String],
+}
+
+impl Facts<'_> {
+    fn provenance(&self, seed: u64, model: &Predicted) -> Provenance {
+        let rows = self.msa.rows();
+        Provenance {
+            software: "foldry".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: self.network.model.clone(),
+            weights_sha256: self.network.weights_sha256.clone(),
+            created: receipt::today(),
+            ptm: model.ptm,
+            iptm: None,
+            msa: (rows > 1).then(|| format!("{rows} rows")),
+            templates: (self.used > 0).then(|| format!("{} given by the user", self.used)),
+            parameters: vec![
+                ("recycles".into(), (model.passes - 1).to_string()),
+                ("seed".into(), seed.to_string()),
+                ("dtype".into(), self.run.settings.dtype.clone()),
+            ],
+        }
+    }
+
+    fn report(&self, ranked: &[(u64, Predicted)], receipt: &Receipt, seconds: f64) -> Report {
+        let pair = |name: &str, value: String| (name.to_string(), value);
+        let models = ranked.iter().enumerate().map(|(i, (seed, model))| {
+            let mut facts = vec![pair("Mean pLDDT", format!("{:.1}", model.mean_plddt()))];
+            facts.extend(model.ptm.map(|p| pair("pTM", format!("{p:.2}"))));
+            facts.push(pair("Recycles", (model.passes - 1).to_string()));
+            ReportModel {
+                label: format!("rank {}, {}, seed {seed}", i + 1, self.network.model),
+                facts,
+                plddt: model.plddt.clone(),
+                backbone: backbone(model),
+                pae: model.pae.clone(),
+            }
+        });
+        let (mut facts, mut coverage) = (vec![pair("Length", format!("{} residues", self.target.sequence.len()))], vec![]);
+        if self.msa.rows() > 1 {
+            let depth = msa::depth::depth(self.msa);
+            facts.push(pair("Alignment", format!("{} rows, Neff {:.0}", self.msa.rows(), depth.neff)));
+            coverage = msa::depth::coverage_by_identity(self.msa, &depth, 5);
+        }
+        facts.extend([
+            pair("Templates", self.used.to_string()),
+            pair("Model", self.network.model.clone()),
+            pair("Weights sha256", self.network.weights_sha256.clone()),
+            pair("Engine", receipt.engine.clone()),
+            pair("Time", machine::duration(seconds)),
+        ]);
+        Report {
+            name: self.target.name.clone(),
+            sequence: self.target.sequence.clone(),
+            models: models.collect(),
+            coverage,
+            facts,
+            notes: self.notes.to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Padding taken away draws the same rows.
+    #[test]
+    fn trimming_keeps_every_row_drawn() {
+        let text: String = (0..9).map(|i| format!(">r{i}\n{}\n", &"MKVLAWGDEYFRNQH"[i % 3..i % 3 + 11 + 0].to_string())).collect();
+        let text = format!("{text}>d1\n-------WGDE\n>d2\nMK---------\n>d3\nMK--AW-----\n>d4\nMKVVVWGDEYF\n");
+        let target = msa::parse("t.a3m", text.as_bytes(), &msa::Limits::default()).unwrap().remove(0);
+        let raw = RawFeatures::new(&target.sequence, &[target.msa.as_ref().unwrap()], Duplicates::Drop).unwrap();
+        assert_eq!(raw.num_alignments(), 7);
+        for (clusters, extra) in [(512, 1024), (9, 3), (7, 2)] {
+            let mut config = FeatureConfig::preset("model_1").unwrap();
+            (config.eval.max_msa_clusters, config.common.max_extra_msa) = (clusters, extra);
+            let full = features::process(&raw, &config, 5).unwrap();
+            let small = trimmed(&config, &raw, 0);
+            let set = features::process(&raw, &small, 5).unwrap();
+            assert_eq!(small.num_clusters(), config.num_clusters().min(7));
+            for (a, b) in full.samples.iter().zip(&set.samples) {
+                assert!(b.num_msa() <= a.num_msa() && b.num_extra() <= a.num_extra());
+                for (i, row) in b.msa_feat.outer_iter().enumerate() {
+                    assert_eq!(row, a.msa_feat.index_axis(ndarray::Axis(0), i));
+                }
+                for (i, row) in b.extra_msa.outer_iter().enumerate() {
+                    assert_eq!(row, a.extra_msa.row(i));
+                }
+                assert_eq!(a.msa_mask.sum(), b.msa_mask.sum());
+                assert_eq!(a.extra_msa_mask.sum(), b.extra_msa_mask.sum());
+            }
+        }
+    }
+}
