@@ -18,7 +18,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Atom records of the first model.
     pub atoms: usize,
-    /// Residues with coordinates, and monomers in all sequences together.
+    /// Residues with coordinates and monomers in the file's sequences together; also monomers in the
+    /// sequences of all chains, where chains share one.
     pub residues: usize,
     /// Length of a line, bytes.
     pub line: usize,

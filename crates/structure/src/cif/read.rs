@@ -190,13 +190,31 @@ impl<'a> Reader<'a> {
         let mut tables = self.tables;
         let mut structure = std::mem::take(&mut tables.structure);
         structure.method = tables.method();
+        // Entities that are polypeptides, looked up once each: there may be as many chains as residues.
+        let peptides: HashMap<&String, bool> = tables
+            .sequences
+            .iter()
+            .map(|(e, m)| (e, m.iter().any(|(_, name)| is_peptide(name, &tables))))
+            .collect();
+        let mut monomers_given = 0;
         for (draft, entity) in self.drafts {
             let entity = tables.entity_of.get(&draft.label).or(entity.as_ref());
-            let monomers = entity.and_then(|e| tables.sequences.get(e));
-            let polymer = polymer(&draft, monomers, &tables);
+            let said = entity.and_then(|e| peptides.get(e)).copied();
+            let polymer = polymer(&draft, said, &tables);
             let Some(mut chain) = draft.finish(&tables.parents, polymer) else { continue };
-            let note = monomers.and_then(|m| attach(&mut chain, m, &tables));
-            structure.notes.extend(note);
+            if let Some(monomers) = entity.and_then(|e| tables.sequences.get(e)) {
+                monomers_given += monomers.len();
+                let limit = self.counts.limits.residues;
+                if monomers_given > limit {
+                    let at = Place { line: 1, column: 1 };
+                    return Err(Error::TooLarge {
+                        at,
+                        limit,
+                        unit: "residues in the sequences of all chains",
+                    });
+                }
+                structure.notes.extend(attach(&mut chain, monomers, &tables));
+            }
             structure.chains.push(chain);
         }
         if structure.chains.is_empty() {
@@ -206,18 +224,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a chain is a polypeptide, from its entity's components; without a sequence, from its atoms.
-fn polymer(draft: &Draft, monomers: Option<&Vec<(i32, String)>>, tables: &Tables) -> Polymer {
-    let peptide = |name: &String| match tables.is_peptide.get(name) {
+fn is_peptide(name: &String, tables: &Tables) -> bool {
+    match tables.is_peptide.get(name) {
         Some(&said) => said,
         None => aatype_of(name, &tables.parents).is_some(),
-    };
-    match monomers {
-        Some(monomers) if monomers.iter().any(|(_, name)| peptide(name)) => Polymer::Peptide,
-        Some(_) => Polymer::Other,
+    }
+}
+
+/// Whether a chain is a polypeptide: as its entity's sequence says; without one, from its atoms.
+fn polymer(draft: &Draft, said: Option<bool>, tables: &Tables) -> Polymer {
+    match said {
+        Some(true) => Polymer::Peptide,
+        Some(false) => Polymer::Other,
         None if !tables.sequences.is_empty() => Polymer::Other,
         None if draft.residues.iter().any(|r| r.residue.label_seq.is_some()) => {
-            let known = draft.residues.iter().any(|r| peptide(&r.residue.name));
+            let known = draft.residues.iter().any(|r| is_peptide(&r.residue.name, tables));
             if known { Polymer::Peptide } else { Polymer::Other }
         }
         None => Polymer::Unsaid,

@@ -123,3 +123,22 @@ fn a_sequence_its_coordinates_contradict_is_set_aside() {
     assert_eq!(structure.chains[1].sequence, None);
     assert!(structure.notes[0].starts_with("chain L: position 6 is not in entity_poly_seq"));
 }
+
+#[test]
+fn many_chains_of_one_long_sequence_take_no_quadratic_memory() {
+    let mut text = String::from(
+        "data_x\nloop_\n_entity_poly_seq.entity_id\n_entity_poly_seq.num\n_entity_poly_seq.mon_id\n",
+    );
+    (1..=90_000).for_each(|i| text += &format!("1 {i} ALA\n"));
+    text += "loop_\n_atom_site.label_atom_id\n_atom_site.label_comp_id\n_atom_site.label_asym_id\n\
+             _atom_site.label_entity_id\n_atom_site.label_seq_id\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site.Cartn_z\n";
+    (1..=90_000).for_each(|i| text += &format!("CA ALA c{i} 1 {i} 1.0 2.0 3.0\n"));
+    let error = read_text(&text).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "1:1: more than 200000 residues in the sequences of all chains, the limit for one structure"
+    );
+    // The same, not a protein: chains by the thousand, each with the same long sequence to look through.
+    let error = read_text(&text.replace("ALA", "DA")).unwrap_err().to_string();
+    assert!(error.contains("expected at least one protein chain"), "{error}");
+}
