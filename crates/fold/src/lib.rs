@@ -1,3 +1,36 @@
-//! (see docs/architecture.md)
+//! The AlphaFold2 monomer network: embedders, Evoformer, structure module, heads, recycling.
+//!
+//! One algorithm a file (docs/algorithms.md has the numbers). A [`Model`] is a pure function of its
+//! parameters and a [`features::FeatureSet`]. Shapes are written `[s, r, c]`: s sequences, r residues.
+//!
+//! **Invariant:** no file or network I/O.
 
+mod attention;
+mod confidence;
+mod config;
+mod convert;
+mod error;
+mod evoformer;
+mod frames;
+mod heads;
+mod input;
+mod ipa;
+mod layers;
+mod model;
 pub mod names;
+mod pair_stack;
+mod recycling;
+mod structure_module;
+mod taps;
+mod template;
+mod torsion_rows;
+
+pub use confidence::{expected_aligned_error, plddt, predicted_tm, self_distance_change};
+pub use config::Config;
+pub use error::Error;
+pub use model::{Model, Outputs, PassDone, PredictOptions, Prediction, Previous, Step};
+pub use structure_module::StructureOutput;
+pub use taps::Taps;
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,65 @@
+//! Feature arrays to tensors, and small host-side encodings.
+
+use candle_core::{Device, Result, Tensor};
+use ndarray::{ArrayBase, Data, Dimension};
+
+/// A tensor of the array's values and shape.
+pub fn tensor<S: Data<Elem = f32>, D: Dimension>(a: &ArrayBase<S, D>) -> Result<Tensor> {
+    Tensor::from_vec(a.iter().copied().collect::<Vec<f32>>(), a.shape(), &Device::Cpu)
+}
+
+/// A tensor from values and shape.
+pub fn from_vec(v: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+    Tensor::from_vec(v, shape, &Device::Cpu)
+}
+
+/// All values of a tensor, row-major.
+pub fn values(t: &Tensor) -> Result<Vec<f32>> {
+    t.flatten_all()?.to_vec1()
+}
+
+/// Which distance bin each pair of points is in, one-hot, `[n, n, bins]`. Bins start at `min..=max` Å, equally
+/// spaced; edges are compared squared and strictly; the last bin is open; below `min` there is none.
+pub fn distance_bins(points: &[[f32; 3]], bins: usize, min: f32, max: f32) -> Vec<f32> {
+    let lower: Vec<f32> = linspace(min, max, bins).into_iter().map(|e| e * e).collect();
+    let n = points.len();
+    let mut out = vec![0.0; n * n * bins];
+    for i in 0..n {
+        for j in 0..n {
+            let d2: f32 = (0..3).map(|x| (points[i][x] - points[j][x]).powi(2)).sum();
+            let row = &mut out[(i * n + j) * bins..][..bins];
+            for (b, v) in row.iter_mut().enumerate() {
+                let upper = lower.get(b + 1).copied().unwrap_or(1e8);
+                *v = f32::from(d2 > lower[b] && d2 < upper);
+            }
+        }
+    }
+    out
+}
+
+/// `n` equally spaced numbers from `a` to `b`.
+pub fn linspace(a: f32, b: f32, n: usize) -> Vec<f32> {
+    let step = |i: usize| i as f32 / (n.max(2) - 1) as f32;
+    (0..n).map(|i| if i + 1 == n && n > 1 { b } else { a * (1.0 - step(i)) + b * step(i) }).collect()
+}
+
+/// [r, 3] rows of a flat list.
+pub fn triples(flat: &[f32]) -> Vec<[f32; 3]> {
+    flat.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_open_at_the_end_and_empty_below() {
+        let p = [[0.0; 3], [3.0, 0.0, 0.0], [4.0, 0.0, 0.0], [99.0, 0.0, 0.0]];
+        let d = distance_bins(&p, 15, 3.25, 20.75);
+        let row = |j: usize| &d[j * 15..][..15];
+        assert!(row(1).iter().all(|&v| v == 0.0));
+        assert_eq!(row(2)[0], 1.0);
+        assert_eq!(row(3)[14], 1.0);
+        assert_eq!(row(3).iter().sum::<f32>(), 1.0);
+    }
+}

@@ -1,0 +1,149 @@
+//! A block of the Evoformer or of the extra-MSA stack. AF2 Suppl. Alg. 6 and 18.
+
+use crate::attention::{GatedAttention, GlobalColumnAttention, MsaRowAttention};
+use crate::config::Block as Sizes;
+use crate::layers::{Linear, Norm};
+use crate::pair_stack::{Order, PairUpdates, Transition};
+use crate::taps::Taps;
+use candle_core::{Result as Tensors, Tensor};
+use nn::ops::{Orientation, OuterProductWeights};
+use nn::{Params, ops};
+
+/// Outer product mean. AF2 Suppl. Alg. 10.
+pub struct OuterProductMean {
+    norm: Norm,
+    a: Linear,
+    b: Linear,
+    out: Linear,
+}
+
+impl OuterProductMean {
+    /// `c` is the MSA's width, `e` the factors'.
+    pub fn load(p: &Params, c: usize, e: usize, c_z: usize) -> nn::Result<Self> {
+        Ok(Self {
+            norm: Norm::load(&p.sub("layer_norm"), c)?,
+            a: Linear::load(&p.sub("linear_1"), c, e)?,
+            b: Linear::load(&p.sub("linear_2"), c, e)?,
+            out: Linear::load(&p.sub("linear_out"), e * e, c_z)?,
+        })
+    }
+
+    /// The pair's update `[r, r, c_z]` from `m` `[s, r, c]`.
+    pub fn forward(&self, m: &Tensor, mask: &Tensor) -> Tensors<Tensor> {
+        let w = OuterProductWeights {
+            norm: self.norm.pair(),
+            a: self.a.pair(),
+            b: self.b.pair(),
+            out: self.out.pair(),
+        };
+        ops::outer_product_mean(m, mask, &w)
+    }
+}
+
+/// Column attention: among sequences, or global where there are thousands.
+enum Column {
+    Full(GatedAttention),
+    Global(GlobalColumnAttention),
+}
+
+/// Which stack a block belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stack {
+    /// The extra-MSA stack, with global column attention.
+    Extra,
+    /// The Evoformer.
+    Main,
+}
+
+/// One block.
+pub struct Block {
+    path: String,
+    row: MsaRowAttention,
+    column: Column,
+    transition: Transition,
+    outer: OuterProductMean,
+    pair: PairUpdates,
+}
+
+impl Block {
+    /// `c` is the width of the MSA that the stack reads.
+    pub fn load(
+        p: &Params,
+        path: String,
+        c: usize,
+        c_z: usize,
+        sizes: &Sizes,
+        stack: Stack,
+    ) -> nn::Result<Self> {
+        let p = p.sub(&path);
+        let column = match stack {
+            Stack::Main => {
+                let p = p.sub("msa_att_col._msa_att");
+                let per_column = Orientation::PerColumn;
+                Column::Full(GatedAttention::load(
+                    &p,
+                    "layer_norm_m",
+                    c,
+                    &sizes.msa_column_attention,
+                    per_column,
+                )?)
+            }
+            Stack::Extra => Column::Global(GlobalColumnAttention::load(
+                &p.sub("msa_att_col"),
+                c,
+                &sizes.msa_column_attention,
+            )?),
+        };
+        Ok(Self {
+            row: MsaRowAttention::load(
+                &p.sub("msa_att_row"),
+                c,
+                c_z,
+                &sizes.msa_row_attention_with_pair_bias,
+            )?,
+            column,
+            transition: Transition::load(
+                &p.sub("msa_transition"),
+                c,
+                sizes.msa_transition.num_intermediate_factor,
+            )?,
+            outer: OuterProductMean::load(
+                &p.sub("outer_product_mean"),
+                c,
+                sizes.outer_product_mean.num_outer_channel,
+                c_z,
+            )?,
+            pair: PairUpdates::load(&p.sub("pair_stack"), c_z, &sizes.pair, Order::MultiplyFirst)?,
+            path,
+        })
+    }
+
+    /// `m` `[s, r, c]` and `z` `[r, r, c_z]` after the block, with their masks.
+    pub fn forward(
+        &self,
+        m: Tensor,
+        z: Tensor,
+        masks: (&Tensor, &Tensor),
+        taps: &Taps,
+    ) -> Tensors<(Tensor, Tensor)> {
+        let tap = |name: &str, t: &Tensor| taps.add(|| format!("{}.{name}", self.path), t);
+        let update = self.row.forward(&m, &z, masks.0)?;
+        tap("msa_att_row", &update);
+        let m = (m + update)?;
+        let update = match &self.column {
+            Column::Full(a) => a.forward(&m, masks.0, None)?,
+            Column::Global(a) => a.forward(&m, masks.0)?,
+        };
+        tap("msa_att_col", &update);
+        let m = (m + update)?;
+        let update = self.transition.forward(&m)?;
+        tap("msa_transition", &update);
+        let m = (m + update)?;
+        let update = self.outer.forward(&m, masks.0)?;
+        tap("outer_product_mean", &update);
+        let z = self.pair.forward((z + update)?, masks.1, &self.path, taps)?;
+        tap("m", &m);
+        tap("z", &z);
+        Ok((m, z))
+    }
+}

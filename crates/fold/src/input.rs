@@ -1,0 +1,96 @@
+//! Input embedder with relative positions, and the extra MSA's. AF2 Suppl. Alg. 3, 4; Alg. 2 lines 14–15.
+
+use crate::config::Config;
+use crate::convert::{from_vec, tensor};
+use crate::layers::Linear;
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use features::ModelInput;
+use nn::Params;
+
+/// Channels of `target_feat`, `msa_feat` and the extra MSA's features.
+const TARGET: usize = 22;
+const MSA: usize = 49;
+const EXTRA: usize = 25;
+
+/// Embeds the target, the clustered MSA and the relative positions.
+pub struct InputEmbedder {
+    target_m: Linear,
+    msa_m: Linear,
+    target_i: Linear,
+    target_j: Linear,
+    relpos: Option<Linear>,
+    clip: i32,
+}
+
+impl InputEmbedder {
+    /// Parameters below `p`.
+    pub fn load(p: &Params, config: &Config) -> nn::Result<Self> {
+        let t = &config.embeddings_and_evoformer;
+        let (c_m, c_z, clip) = (t.msa_channel, t.pair_channel, t.max_relative_feature);
+        let relpos =
+            (clip > 0).then(|| Linear::load(&p.sub("linear_relpos"), 2 * clip + 1, c_z)).transpose()?;
+        Ok(Self {
+            target_m: Linear::load(&p.sub("linear_tf_m"), TARGET, c_m)?,
+            msa_m: Linear::load(&p.sub("linear_msa_m"), MSA, c_m)?,
+            target_i: Linear::load(&p.sub("linear_tf_z_i"), TARGET, c_z)?,
+            target_j: Linear::load(&p.sub("linear_tf_z_j"), TARGET, c_z)?,
+            relpos,
+            clip: clip as i32,
+        })
+    }
+
+    /// `m` `[s, r, c_m]` and `z` `[r, r, c_z]` (without relative positions).
+    pub fn forward(&self, x: &ModelInput) -> Result<(Tensor, Tensor)> {
+        if x.msa_feat.shape()[2] != MSA || x.target_feat.ncols() != TARGET {
+            return Err(Error::Features(format!(
+                "expected msa_feat [s, r, {MSA}] and target_feat [r, {TARGET}], got {:?} and {:?}",
+                x.msa_feat.shape(),
+                x.target_feat.shape()
+            )));
+        }
+        let target = tensor(&x.target_feat)?;
+        let m = self.msa_m.forward(&tensor(&x.msa_feat)?)?;
+        let m = m.broadcast_add(&self.target_m.forward(&target)?.unsqueeze(0)?)?;
+        let (i, j) = (self.target_i.forward(&target)?, self.target_j.forward(&target)?);
+        Ok((m, i.unsqueeze(1)?.broadcast_add(&j.unsqueeze(0)?)?))
+    }
+
+    /// Relative positions `[r, r, c_z]`: a column of the weight for each clipped offset, plus the bias.
+    pub fn relative_positions(&self, x: &ModelInput) -> Result<Option<Tensor>> {
+        let Some(linear) = &self.relpos else { return Ok(None) };
+        let (r, clip) = (x.num_res(), i64::from(self.clip));
+        let index = &x.residue_index;
+        let offsets: Vec<u32> = (0..r * r)
+            .map(|p| i64::from(index[p / r]) - i64::from(index[p % r]))
+            .map(|d| (d + clip).clamp(0, 2 * clip) as u32)
+            .collect();
+        let offsets = Tensor::from_vec(offsets, r * r, &Device::Cpu)?;
+        let rows = linear.weight.t()?.contiguous()?.index_select(&offsets, 0)?;
+        Ok(Some(rows.broadcast_add(&linear.bias)?.reshape((r, r, ()))?))
+    }
+}
+
+/// Embeds the extra MSA.
+pub struct ExtraEmbedder(Linear);
+
+impl ExtraEmbedder {
+    /// Parameters below `p`.
+    pub fn load(p: &Params, config: &Config) -> nn::Result<Self> {
+        Ok(Self(Linear::load(&p.sub("linear"), EXTRA, config.embeddings_and_evoformer.extra_msa_channel)?))
+    }
+
+    /// `[e, r, c_e]` from residue types, has-deletion and deletion value.
+    pub fn forward(&self, x: &ModelInput) -> Result<Tensor> {
+        let (e, r) = (x.num_extra(), x.num_res());
+        let mut feat = vec![0.0; e * r * EXTRA];
+        let columns = x.extra_msa.iter().zip(&x.extra_has_deletion).zip(&x.extra_deletion_value);
+        for (row, ((&kind, &has), &value)) in feat.chunks_exact_mut(EXTRA).zip(columns) {
+            if let Some(one) = usize::try_from(kind).ok().and_then(|k| row[..23].get_mut(k)) {
+                *one = 1.0;
+            }
+            (row[23], row[24]) = (has, value);
+        }
+        Ok(self.0.forward(&from_vec(feat, &[e, r, EXTRA])?)?)
+    }
+}

@@ -1,0 +1,346 @@
+//! The whole network: one pass, and the passes of recycling. AF2 Suppl. Alg. 2.
+
+use crate::config::Config;
+use crate::convert::{from_vec, tensor, triples, values};
+use crate::evoformer::{Block, Stack};
+use crate::heads::{Heads, Logits};
+use crate::input::{ExtraEmbedder, InputEmbedder};
+use crate::layers::Linear;
+use crate::recycling::RecyclingEmbedder;
+use crate::structure_module::{StructureModule, StructureOutput};
+use crate::taps::Taps;
+use crate::template::TemplateEmbedder;
+use crate::torsion_rows::TorsionRows;
+use crate::{Error, Result, confidence};
+use candle_core::Tensor;
+use features::{FeatureSet, ModelInput};
+use nn::Params;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// The network with its parameters.
+pub struct Model {
+    config: Config,
+    input: InputEmbedder,
+    recycling: RecyclingEmbedder,
+    template: Option<TemplateEmbedder>,
+    torsions: Option<TorsionRows>,
+    extra: ExtraEmbedder,
+    extra_blocks: Vec<Block>,
+    blocks: Vec<Block>,
+    single: Linear,
+    structure: StructureModule,
+    heads: Heads,
+}
+
+/// What one pass hands to the next; without gradient.
+#[derive(Clone)]
+pub struct Previous {
+    /// `[r, c_m]`.
+    pub msa_first_row: Tensor,
+    /// `[r, r, c_z]`.
+    pub pair: Tensor,
+    /// `[r, 37, 3]`, Å.
+    pub positions: Tensor,
+}
+
+/// Everything one pass gives.
+pub struct Outputs {
+    /// `[s, r, c_m]`, without template rows.
+    pub msa: Tensor,
+    /// `[r, c_m]`.
+    pub msa_first_row: Tensor,
+    /// `[r, r, c_z]`.
+    pub pair: Tensor,
+    /// `[r, c_s]`.
+    pub single: Tensor,
+    /// Frames, torsions, atoms.
+    pub structure: StructureOutput,
+    /// Heads.
+    pub logits: Logits,
+}
+
+/// How to predict.
+pub struct PredictOptions {
+    /// Passes after the first.
+    pub recycles: usize,
+    /// Stop when Cα–Cα distances change less than this, Å; 0 = never.
+    pub tolerance: f64,
+}
+
+/// Where a prediction is.
+pub struct Step {
+    /// Pass, from 0.
+    pub pass: usize,
+    /// Passes planned.
+    pub passes: usize,
+    /// Blocks done in this pass.
+    pub block: usize,
+    /// Blocks of a pass.
+    pub blocks: usize,
+    /// Present once a pass is complete.
+    pub finished: Option<PassDone>,
+}
+
+/// What a complete pass found.
+pub struct PassDone {
+    /// Mean pLDDT over residues, 0–100.
+    pub mean_plddt: f32,
+    /// Predicted TM-score.
+    pub ptm: Option<f32>,
+    /// Change of Cα–Cα distances since the pass before, Å.
+    pub change: f32,
+}
+
+/// A predicted structure with confidences.
+pub struct Prediction {
+    /// Å; zero for atoms a residue does not have.
+    pub positions: Vec<[[f32; 3]; 37]>,
+    /// Which atoms exist.
+    pub mask: Vec<[bool; 37]>,
+    /// 0–100.
+    pub plddt: Vec<f32>,
+    /// Expected aligned error `[r][r]`, Å, row-major.
+    pub pae: Option<Vec<f32>>,
+    /// The largest value `pae` can take, Å.
+    pub max_pae: Option<f32>,
+    /// Predicted TM-score.
+    pub ptm: Option<f32>,
+    /// Passes done.
+    pub passes: usize,
+}
+
+/// Told after every block; `Break` stops the prediction.
+type Watch<'a> = &'a mut dyn FnMut(&Step) -> ControlFlow<()>;
+
+impl Model {
+    /// A network of these sizes with parameters by our names.
+    ///
+    /// # Errors  Lists every parameter that is missing, misshapen or surplus.
+    pub fn load(config: &Config, params: BTreeMap<String, Tensor>) -> Result<Self> {
+        let p = Params::new(params);
+        let t = &config.embeddings_and_evoformer;
+        let (c_m, c_z, c_e) = (t.msa_channel, t.pair_channel, t.extra_msa_channel);
+        let stack = |name: &str, n: usize, c: usize, stack: Stack| -> nn::Result<Vec<Block>> {
+            (0..n)
+                .map(|i| Block::load(&p, format!("{name}.blocks.{i}"), c, c_z, &t.evoformer, stack))
+                .collect()
+        };
+        let templates = p.sub("template_embedder");
+        let model = Self {
+            input: InputEmbedder::load(&p.sub("input_embedder"), config)?,
+            recycling: RecyclingEmbedder::load(&p.sub("recycling_embedder"), config)?,
+            template: t.template.enabled.then(|| TemplateEmbedder::load(&templates, config)).transpose()?,
+            torsions: (t.template.enabled && t.template.embed_torsion_angles)
+                .then(|| TorsionRows::load(&templates.sub("template_single_embedder"), config))
+                .transpose()?,
+            extra: ExtraEmbedder::load(&p.sub("extra_msa_embedder"), config)?,
+            extra_blocks: stack("extra_msa_stack", t.extra_msa_stack_num_block, c_e, Stack::Extra)?,
+            blocks: stack("evoformer", t.evoformer_num_block, c_m, Stack::Main)?,
+            single: Linear::load(&p.sub("evoformer.linear"), c_m, t.seq_channel)?,
+            structure: StructureModule::load(&p.sub("structure_module"), config)?,
+            heads: Heads::load(&p.sub("aux_heads"), config)?,
+            config: config.clone(),
+        };
+        p.finish()?;
+        Ok(model)
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What the first pass recycles: zeros.
+    pub fn nothing_before(&self, residues: usize) -> Result<Previous> {
+        let t = &self.config.embeddings_and_evoformer;
+        let zeros = |shape: &[usize]| from_vec(vec![0.0; shape.iter().product()], shape);
+        Ok(Previous {
+            msa_first_row: zeros(&[residues, t.msa_channel])?,
+            pair: zeros(&[residues, residues, t.pair_channel])?,
+            positions: zeros(&[residues, 37, 3])?,
+        })
+    }
+
+    /// One pass over the members of an ensemble, whose representations (but the MSA's) are averaged.
+    ///
+    /// # Errors  If the features do not fit, or `block_done` stops it.
+    pub fn pass(
+        &self,
+        samples: &[ModelInput],
+        previous: &Previous,
+        taps: &Taps,
+        block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Outputs> {
+        let (first, others) = samples
+            .split_first()
+            .ok_or_else(|| Error::Features("expected at least one sample, got none".into()))?;
+        let (msa, mut row, mut pair, mut single) = self.trunk(first, previous, taps, block_done)?;
+        for other in others {
+            let (_, r, p, s) = self.trunk(other, previous, &Taps::off(), block_done)?;
+            (row, pair, single) = ((row + r)?, (pair + p)?, (single + s)?);
+        }
+        if !others.is_empty() {
+            let n = samples.len() as f64;
+            (row, pair, single) = ((row / n)?, (pair / n)?, (single / n)?);
+        }
+        let structure = self.structure.forward(&single, &pair, first, taps)?;
+        let logits = self.heads.forward(&msa, &pair, &single, &structure.single)?;
+        Ok(Outputs { msa, msa_first_row: row, pair, single, structure, logits })
+    }
+
+    /// Embedders, extra-MSA stack, Evoformer: MSA, its first row, pair and single representations.
+    fn trunk(
+        &self,
+        x: &ModelInput,
+        previous: &Previous,
+        taps: &Taps,
+        block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
+        let aatype: Vec<u8> = x.aatype.iter().map(|&a| a.clamp(0, 20) as u8).collect();
+        let seq_mask = tensor(&x.seq_mask)?;
+        let pair_mask = seq_mask.unsqueeze(1)?.broadcast_mul(&seq_mask.unsqueeze(0)?)?;
+        let (m, z) = self.input.forward(x)?;
+        let (mut m, mut z) = self.recycling.forward(m, z, previous, &aatype)?;
+        if let Some(relative) = self.input.relative_positions(x)? {
+            z = (z + relative)?;
+        }
+        taps.add(|| "input_embedder.m".into(), &m);
+        taps.add(|| "input_embedder.z".into(), &z);
+        if let (Some(embedder), Some(templates)) = (&self.template, &x.templates)
+            && let Some(update) = embedder.forward(&z, &pair_mask, templates, taps)?
+        {
+            taps.add(|| "template_embedder".into(), &update);
+            z = (z + update)?;
+        }
+
+        let mut done = 0;
+        let mut tick = || {
+            done += 1;
+            block_done(done).is_break().then_some(()).map_or(Ok(()), |()| Err(Error::Stopped))
+        };
+        let mut e = self.extra.forward(x)?;
+        let extra_mask = tensor(&x.extra_msa_mask)?;
+        for block in &self.extra_blocks {
+            (e, z) = block.forward(e, z, (&extra_mask, &pair_mask), taps)?;
+            tick()?;
+        }
+        drop(e);
+
+        let rows = m.dim(0)?;
+        let mut msa_mask = tensor(&x.msa_mask)?;
+        if let (Some(torsions), Some(templates)) = (&self.torsions, &x.templates) {
+            let (more, mask) = torsions.forward(templates)?;
+            m = Tensor::cat(&[&m, &more], 0)?;
+            msa_mask = Tensor::cat(&[&msa_mask, &mask], 0)?;
+        }
+        for block in &self.blocks {
+            (m, z) = block.forward(m, z, (&msa_mask, &pair_mask), taps)?;
+            tick()?;
+        }
+        let row = m.narrow(0, 0, 1)?.squeeze(0)?.contiguous()?;
+        let single = self.single.forward(&row)?;
+        Ok((m.narrow(0, 0, rows)?.contiguous()?, row, z, single))
+    }
+
+    /// Runs all passes and keeps the last. Every pass reads its own samples, or the last there are.
+    ///
+    /// # Errors  [`Error::Stopped`] if `watch` breaks; otherwise as [`Model::pass`].
+    pub fn predict(
+        &self,
+        features: &FeatureSet,
+        options: &PredictOptions,
+        watch: Watch<'_>,
+    ) -> Result<Prediction> {
+        let sample =
+            features.samples.first().ok_or_else(|| Error::Features("expected samples, got none".into()))?;
+        let (mask, passes) = (sample.seq_mask.to_vec(), options.recycles + 1);
+        let mut previous = self.nothing_before(sample.num_res())?;
+        let available = features.samples.len() / features.num_ensemble.max(1);
+        for pass in 0..passes {
+            let samples = features.recycle(pass.min(available.max(1) - 1));
+            let blocks = self.config.blocks() * samples.len();
+            let mut count = 0;
+            let mut tick = |_| {
+                count += 1;
+                watch(&Step { pass, passes, block: count, blocks, finished: None })
+            };
+            let outputs = self.pass(samples, &previous, &Taps::off(), &mut tick)?;
+            let mut prediction = self.prediction(&outputs, &mask)?;
+            prediction.passes = pass + 1;
+            let next = outputs.previous();
+            let change = distance_change(&previous, &next, &mask)?;
+            let mean_plddt = weighted_mean(&prediction.plddt, &mask);
+            let finished = Some(PassDone { mean_plddt, ptm: prediction.ptm, change });
+            let stop = watch(&Step { pass, passes, block: blocks, blocks, finished }).is_break();
+            let settled = pass > 0 && f64::from(change) < options.tolerance;
+            if pass + 1 == passes || settled {
+                return Ok(prediction);
+            }
+            if stop {
+                return Err(Error::Stopped);
+            }
+            previous = next;
+        }
+        unreachable!("the last pass returns")
+    }
+
+    /// Structure and confidences of a pass.
+    pub fn prediction(&self, outputs: &Outputs, seq_mask: &[f32]) -> Result<Prediction> {
+        let r = seq_mask.len();
+        let positions = triples(&values(&outputs.structure.atom37)?);
+        let exists = values(&outputs.structure.atom37_mask)?;
+        let lddt = match (&outputs.logits.predicted_lddt, &self.config.heads.predicted_lddt) {
+            (Some(logits), Some(head)) => confidence::plddt(&values(logits)?, head.num_bins),
+            _ => vec![0.0; r],
+        };
+        let aligned =
+            match (&outputs.logits.predicted_aligned_error, &self.config.heads.predicted_aligned_error) {
+                (Some(logits), Some(head)) => {
+                    let logits = values(logits)?;
+                    let ptm = confidence::predicted_tm(&logits, head.num_bins, head.max_error_bin, seq_mask);
+                    Some((
+                        confidence::expected_aligned_error(&logits, head.num_bins, head.max_error_bin),
+                        ptm,
+                    ))
+                }
+                _ => None,
+            };
+        let (pae, max_pae, ptm) = match aligned {
+            Some(((pae, max), ptm)) => (Some(pae), Some(max), Some(ptm)),
+            None => (None, None, None),
+        };
+        Ok(Prediction {
+            positions: (0..r).map(|i| std::array::from_fn(|a| positions[i * 37 + a])).collect(),
+            mask: (0..r).map(|i| std::array::from_fn(|a| exists[i * 37 + a] != 0.0)).collect(),
+            plddt: lddt,
+            pae,
+            max_pae,
+            ptm,
+            passes: 1,
+        })
+    }
+}
+
+impl Outputs {
+    /// What the next pass recycles.
+    pub fn previous(&self) -> Previous {
+        Previous {
+            msa_first_row: self.msa_first_row.detach(),
+            pair: self.pair.detach(),
+            positions: self.structure.atom37.detach(),
+        }
+    }
+}
+
+fn distance_change(before: &Previous, after: &Previous, mask: &[f32]) -> Result<f32> {
+    let alpha = |p: &Previous| -> Result<Vec<[f32; 3]>> {
+        Ok(triples(&values(&p.positions.narrow(1, chem::atoms::CA, 1)?)?))
+    };
+    Ok(confidence::self_distance_change(&alpha(before)?, &alpha(after)?, mask))
+}
+
+fn weighted_mean(x: &[f32], weights: &[f32]) -> f32 {
+    let total: f32 = weights.iter().sum();
+    if total == 0.0 { 0.0 } else { x.iter().zip(weights).map(|(x, w)| x * w).sum::<f32>() / total }
+}

@@ -1,0 +1,66 @@
+//! Recycling embedder: what the previous pass made, added to this pass's input. AF2 Suppl. Alg. 32.
+//! The first pass recycles zeros: the layer norms then give their offset, the distances an all-zero row.
+
+use crate::Result;
+use crate::config::{Bins, Config};
+use crate::convert::{distance_bins, from_vec, triples, values};
+use crate::layers::{Linear, Norm};
+use crate::model::Previous;
+use candle_core::Tensor;
+use nn::Params;
+
+/// Embeds the previous first MSA row, pair representation and positions.
+pub struct RecyclingEmbedder {
+    norms: Option<(Norm, Norm)>,
+    distances: Option<Linear>,
+    bins: Bins,
+}
+
+impl RecyclingEmbedder {
+    /// Parameters below `p`.
+    pub fn load(p: &Params, config: &Config) -> nn::Result<Self> {
+        let t = &config.embeddings_and_evoformer;
+        let norms = || -> nn::Result<_> {
+            Ok((
+                Norm::load(&p.sub("layer_norm_m"), t.msa_channel)?,
+                Norm::load(&p.sub("layer_norm_z"), t.pair_channel)?,
+            ))
+        };
+        Ok(Self {
+            norms: t.recycle_features.then(norms).transpose()?,
+            distances: t
+                .recycle_pos
+                .then(|| Linear::load(&p.sub("linear"), t.prev_pos.num_bins, t.pair_channel))
+                .transpose()?,
+            bins: t.prev_pos.clone(),
+        })
+    }
+
+    /// Adds to `m` (first row only) and `z`. `aatype` chooses Cβ, or Cα for glycine.
+    pub fn forward(
+        &self,
+        m: Tensor,
+        z: Tensor,
+        previous: &Previous,
+        aatype: &[u8],
+    ) -> Result<(Tensor, Tensor)> {
+        let (mut m, mut z, r) = (m, z, aatype.len());
+        if let Some(linear) = &self.distances {
+            let positions = triples(&values(&previous.positions)?);
+            let beta: Vec<[f32; 3]> = aatype
+                .iter()
+                .enumerate()
+                .map(|(i, &a)| positions[i * 37 + chem::atoms::pseudo_beta(a)])
+                .collect();
+            let bins = distance_bins(&beta, self.bins.num_bins, self.bins.min_bin, self.bins.max_bin);
+            z = (z + linear.forward(&from_vec(bins, &[r, r, self.bins.num_bins])?)?)?;
+        }
+        if let Some((norm_m, norm_z)) = &self.norms {
+            let first = (m.narrow(0, 0, 1)? + norm_m.forward(&previous.msa_first_row)?.unsqueeze(0)?)?;
+            let rows = m.dim(0)?;
+            m = if rows > 1 { Tensor::cat(&[&first, &m.narrow(0, 1, rows - 1)?], 0)? } else { first };
+            z = (z + norm_z.forward(&previous.pair)?)?;
+        }
+        Ok((m, z))
+    }
+}

@@ -1,0 +1,178 @@
+//! Structure module: frames, torsions and atoms from the representations. AF2 Suppl. Alg. 20, 23.
+
+use crate::Result;
+use crate::config::Config;
+use crate::convert::tensor;
+use crate::frames::{AllAtoms, Frames, all_atoms};
+use crate::ipa::InvariantPointAttention;
+use crate::layers::{Linear, Norm};
+use crate::taps::Taps;
+use candle_core::{Device, Tensor};
+use features::ModelInput;
+use nn::{Params, ops};
+
+/// What the structure module gives; l layers, lengths in Å.
+pub struct StructureOutput {
+    /// Single representation after the last layer `[r, c]`.
+    pub single: Tensor,
+    /// Backbone frames after each layer `[l, r, 7]`: quaternion, translation.
+    pub traj: Tensor,
+    /// Torsions (sin, cos) of each layer `[l, r, 7, 2]`.
+    pub angles: Tensor,
+    /// The same before normalisation.
+    pub unnormalized_angles: Tensor,
+    /// Rigid groups of the last layer: rotations `[r, 8, 3, 3]`.
+    pub frames_rotation: Tensor,
+    /// Rigid groups of the last layer: origins `[r, 8, 3]`.
+    pub frames_translation: Tensor,
+    /// Atoms of the last layer `[r, 14, 3]`.
+    pub atom14: Tensor,
+    /// Atoms `[r, 37, 3]`.
+    pub atom37: Tensor,
+    /// Which atoms each residue has `[r, 37]`.
+    pub atom37_mask: Tensor,
+}
+
+/// Torsions from the single representation.
+struct AngleResnet {
+    input: Linear,
+    initial: Linear,
+    blocks: Vec<(Linear, Linear)>,
+    out: Linear,
+}
+
+/// The structure module; its layers share their weights.
+pub struct StructureModule {
+    norm_s: Norm,
+    norm_z: Norm,
+    input: Linear,
+    ipa: InvariantPointAttention,
+    norm_ipa: Norm,
+    transition: Vec<Linear>,
+    norm_transition: Norm,
+    backbone: Linear,
+    angles: AngleResnet,
+    layers: usize,
+    scale: f64,
+}
+
+impl StructureModule {
+    /// Parameters below `p`.
+    pub fn load(p: &Params, config: &Config) -> nn::Result<Self> {
+        let t = &config.embeddings_and_evoformer;
+        let s = &config.heads.structure_module;
+        let (c, c_s, c_z, c_a) = (s.num_channel, t.seq_channel, t.pair_channel, s.sidechain.num_channel);
+        let a = p.sub("angle_resnet");
+        let block = |i: usize| -> nn::Result<_> {
+            let p = a.sub(format!("layers.{i}"));
+            Ok((Linear::load(&p.sub("linear_1"), c_a, c_a)?, Linear::load(&p.sub("linear_2"), c_a, c_a)?))
+        };
+        Ok(Self {
+            norm_s: Norm::load(&p.sub("layer_norm_s"), c_s)?,
+            norm_z: Norm::load(&p.sub("layer_norm_z"), c_z)?,
+            input: Linear::load(&p.sub("linear_in"), c_s, c)?,
+            ipa: InvariantPointAttention::load(&p.sub("ipa"), c_z, s)?,
+            norm_ipa: Norm::load(&p.sub("layer_norm_ipa"), c)?,
+            transition: (1..=s.num_layer_in_transition)
+                .map(|i| Linear::load(&p.sub(format!("transition.layers.0.linear_{i}")), c, c))
+                .collect::<nn::Result<_>>()?,
+            norm_transition: Norm::load(&p.sub("transition.layer_norm"), c)?,
+            backbone: Linear::load(&p.sub("bb_update.linear"), c, 6)?,
+            angles: AngleResnet {
+                input: Linear::load(&a.sub("linear_in"), c, c_a)?,
+                initial: Linear::load(&a.sub("linear_initial"), c_s, c_a)?,
+                blocks: (0..s.sidechain.num_residual_block).map(block).collect::<nn::Result<_>>()?,
+                out: Linear::load(&a.sub("linear_out"), c_a, 14)?,
+            },
+            layers: s.num_layer,
+            scale: s.position_scale,
+        })
+    }
+
+    /// From the single `[r, c_s]` and pair `[r, r, c_z]` representations.
+    pub fn forward(
+        &self,
+        single: &Tensor,
+        pair: &Tensor,
+        x: &ModelInput,
+        taps: &Taps,
+    ) -> Result<StructureOutput> {
+        let aatype: Vec<u8> = x.aatype.iter().map(|&a| a.clamp(0, 20) as u8).collect();
+        let mask = tensor(&x.seq_mask)?;
+        let initial = self.norm_s.forward(single)?;
+        let z = self.norm_z.forward(pair)?;
+        let mut s = self.input.forward(&initial)?;
+        let mut frames = Frames::identity(aatype.len())?;
+        let (mut traj, mut angles, mut raw_angles) = (Vec::new(), Vec::new(), Vec::new());
+        let mut last: Option<AllAtoms> = None;
+        for layer in 0..self.layers {
+            let tap = |name: &str, t: &Tensor| taps.add(|| format!("structure_module.{layer}.{name}"), t);
+            let update = self.ipa.forward(&s, &z, &mask, &frames)?;
+            tap("ipa", &update);
+            s = self.norm_ipa.forward(&(s + update)?)?;
+            s = self.norm_transition.forward(&(&s + self.transition(&s)?)?)?;
+            tap("s", &s);
+            frames = frames.update(&self.backbone.forward(&s)?)?;
+            let (unit, raw) = self.angles.forward(&s, &initial)?;
+            let atoms = all_atoms(&aatype, &frames, self.scale, &unit)?;
+            tap("angles", &unit);
+            tap("atom14", &atoms.atom14);
+            traj.push(frames.to_tensor(self.scale)?);
+            angles.push(unit);
+            raw_angles.push(raw);
+            last = Some(atoms);
+            frames = frames.stop_rotation();
+        }
+        let atoms =
+            last.ok_or_else(|| crate::Error::Config("structure module: expected at least 1 layer".into()))?;
+        let (atom37, atom37_mask) = atom37(&atoms.atom14, x)?;
+        Ok(StructureOutput {
+            single: s,
+            traj: Tensor::stack(&traj, 0)?,
+            angles: Tensor::stack(&angles, 0)?,
+            unnormalized_angles: Tensor::stack(&raw_angles, 0)?,
+            frames_rotation: atoms.rotation,
+            frames_translation: atoms.translation,
+            atom14: atoms.atom14,
+            atom37,
+            atom37_mask,
+        })
+    }
+
+    fn transition(&self, s: &Tensor) -> candle_core::Result<Tensor> {
+        let mut y = s.clone();
+        for (i, layer) in self.transition.iter().enumerate() {
+            y = if i + 1 < self.transition.len() { layer.relu(&y)? } else { layer.forward(&y)? };
+        }
+        Ok(y)
+    }
+}
+
+impl AngleResnet {
+    /// Torsions `[r, 7, 2]`: of unit length, and as they come out.
+    fn forward(&self, s: &Tensor, initial: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
+        let mut a = (self.input.forward(&ops::relu(s)?)? + self.initial.forward(&ops::relu(initial)?)?)?;
+        for (first, second) in &self.blocks {
+            a = (&a + second.forward(&first.relu(&ops::relu(&a)?)?)?)?;
+        }
+        let raw = self.out.forward(&ops::relu(&a)?)?.reshape((s.dim(0)?, 7, 2))?;
+        let norm = raw.sqr()?.sum_keepdim(2)?.maximum(1e-12)?.sqrt()?;
+        Ok((raw.broadcast_div(&norm)?, raw))
+    }
+}
+
+/// Atoms in the sparse numbering, zero where a residue has none, and which exist.
+fn atom37(atom14: &Tensor, x: &ModelInput) -> Result<(Tensor, Tensor)> {
+    let r = x.num_res();
+    let index: Vec<u32> = x
+        .atoms
+        .atom37_to_atom14
+        .iter()
+        .enumerate()
+        .map(|(i, &a)| (i / 37 * 14) as u32 + a.clamp(0, 13) as u32)
+        .collect();
+    let index = Tensor::from_vec(index, r * 37, &Device::Cpu)?;
+    let mask = tensor(&x.atoms.atom37_exists)?;
+    let atoms = atom14.reshape((r * 14, 3))?.index_select(&index, 0)?.reshape((r, 37, 3))?;
+    Ok((atoms.broadcast_mul(&mask.unsqueeze(2)?)?, mask))
+}

@@ -1,0 +1,66 @@
+//! Torsion angles of templates as rows of the MSA. AF2 Suppl. Alg. 2 lines 7–8.
+
+use crate::Result;
+use crate::config::Config;
+use crate::convert::from_vec;
+use crate::layers::Linear;
+use candle_core::Tensor;
+use features::TemplateInput;
+use geometry::torsion::{Undefined, atom37_torsions};
+use nn::Params;
+
+/// One-hot residue type, 7 angles (sin, cos), their alternatives, and which are defined.
+const WIDTH: usize = 22 + 14 + 14 + 7;
+/// ψ needs atoms of one residue only: its mask says whether the row has that residue.
+const PSI: usize = 2;
+
+/// Embeds torsion angles.
+pub struct TorsionRows {
+    first: Linear,
+    second: Linear,
+    undefined: Undefined,
+}
+
+impl TorsionRows {
+    /// Parameters below `p`.
+    pub fn load(p: &Params, config: &Config) -> nn::Result<Self> {
+        let c_m = config.embeddings_and_evoformer.msa_channel;
+        let undefined =
+            if config.global_config.zero_init { Undefined::Noise } else { Undefined::Placeholder };
+        Ok(Self {
+            first: Linear::load(&p.sub("linear_1"), WIDTH, c_m)?,
+            second: Linear::load(&p.sub("linear_2"), c_m, c_m)?,
+            undefined,
+        })
+    }
+
+    /// Rows `[t, r, c_m]` and their mask `[t, r]`.
+    pub fn forward(&self, input: &TemplateInput) -> Result<(Tensor, Tensor)> {
+        let (t, r) = input.aatype.dim();
+        let (mut features, mut mask) = (Vec::with_capacity(t * r * WIDTH), Vec::with_capacity(t * r));
+        for template in 0..t {
+            let kinds: Vec<u8> = input.aatype.row(template).iter().map(|&a| a.clamp(0, 21) as u8).collect();
+            let positions: Vec<[[f32; 3]; 37]> = (0..r)
+                .map(|i| {
+                    std::array::from_fn(|a| {
+                        std::array::from_fn(|x| input.all_atom_positions[[template, i, a, x]])
+                    })
+                })
+                .collect();
+            let atoms: Vec<[f32; 37]> =
+                (0..r).map(|i| std::array::from_fn(|a| input.all_atom_masks[[template, i, a]])).collect();
+            let torsions = atom37_torsions(&kinds, &positions, &atoms, self.undefined);
+            for i in 0..r {
+                let mut one_hot = [0.0; 22];
+                one_hot[usize::from(kinds[i])] = 1.0;
+                features.extend(one_hot);
+                features.extend(torsions.sin_cos[i].as_flattened());
+                features.extend(torsions.alt_sin_cos[i].as_flattened());
+                features.extend(torsions.mask[i]);
+                mask.push(torsions.mask[i][PSI]);
+            }
+        }
+        let rows = self.second.forward(&self.first.relu(&from_vec(features, &[t, r, WIDTH])?)?)?;
+        Ok((rows, from_vec(mask, &[t, r])?))
+    }
+}
