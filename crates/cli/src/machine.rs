@@ -71,8 +71,11 @@ pub fn instructions() -> &'static str {
     }
 }
 
-/// Bytes for people, in 10⁹: `1.9 GB`.
+/// Bytes for people: `1.9 GB`, in 10⁹; `23 MB`, in 10⁶, where that would be nothing.
 pub fn gb(bytes: u64) -> String {
+    if bytes < 100_000_000 {
+        return format!("{:.0} MB", bytes as f64 / 1e6);
+    }
     format!("{:.1} GB", bytes as f64 / 1e9)
 }
 
@@ -107,6 +110,6 @@ mod tests {
     fn people_read_round_numbers() {
         assert_eq!([duration(0.2), duration(89.0), duration(480.0)], ["1 s", "89 s", "8 min"]);
         assert_eq!(duration(9000.0), "2.5 h");
-        assert_eq!(gb(1_940_000_000), "1.9 GB");
+        assert_eq!([gb(1_940_000_000), gb(6_393_488)], ["1.9 GB", "6 MB"]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod failure;
+mod fold_run;
 mod machine;
 mod plan;
 mod report;
@@ -23,6 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Fold(commands::fold::Args),
     Score(commands::score::Args),
     Weights(commands::weights::Args),
     Doctor(commands::doctor::Args),
@@ -31,6 +33,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome: anyhow::Result<()> = match cli.command {
+        Command::Fold(args) => commands::fold::run(args),
         Command::Score(args) => commands::score::run(args),
         Command::Weights(args) => commands::weights::run(args),
         Command::Doctor(args) => commands::doctor::run(args),

@@ -97,13 +97,25 @@ impl Dims {
         let (templates, c_s, ipa, layers) = (0, 384, (12 * 60, 12), 8);
         let (pair_bins, parameters) = (128, 93_000_000);
         Self {
-            r, s, extra, templates, c_s, ipa, layers, evoformer, extra_stack, template_stack, pair_bins, parameters,
+            r,
+            s,
+            extra,
+            templates,
+            c_s,
+            ipa,
+            layers,
+            evoformer,
+            extra_stack,
+            template_stack,
+            pair_bins,
+            parameters,
         }
     }
 
     /// The sizes of the network that parameters under our names make.
     pub fn of_parameters(ours: &Arrays, r: usize, s: usize, extra: usize, templates: usize) -> Self {
-        let axis = |name: &str, axis: usize| ours.get(name).and_then(|a| a.shape().get(axis).copied()).unwrap_or(0);
+        let axis =
+            |name: &str, axis: usize| ours.get(name).and_then(|a| a.shape().get(axis).copied()).unwrap_or(0);
         let rows = |name: &str| axis(name, 0);
         let outline = fold::names::Summary::of(ours);
         let stack = |prefix: &str, blocks: usize, global: bool| {
@@ -119,9 +131,11 @@ impl Dims {
                 global,
                 transition_m: of("msa_transition.linear_1.weight"),
                 outer: of("outer_product_mean.linear_1.weight"),
-                triangle: of("pair_stack.tri_mul_out.linear_a_p.weight").max(of("tri_mul_out.linear_a_p.weight")),
+                triangle: of("pair_stack.tri_mul_out.linear_a_p.weight")
+                    .max(of("tri_mul_out.linear_a_p.weight")),
                 triangle_attention: (
-                    of("pair_stack.tri_att_start.mha.linear_q.weight").max(of("tri_att_start.mha.linear_q.weight")),
+                    of("pair_stack.tri_att_start.mha.linear_q.weight")
+                        .max(of("tri_att_start.mha.linear_q.weight")),
                     of("pair_stack.tri_att_start.linear.weight").max(of("tri_att_start.linear.weight")),
                 ),
                 transition_z: of("pair_stack.pair_transition.linear_1.weight")
@@ -136,7 +150,10 @@ impl Dims {
             extra,
             templates: if outline.templates { templates } else { 0 },
             c_s: outline.c_s,
-            ipa: (ipa("linear_q.weight") + ipa("linear_kv.weight") + ipa("linear_kv_points.weight"), ipa("head_weights")),
+            ipa: (
+                ipa("linear_q.weight") + ipa("linear_kv.weight") + ipa("linear_kv_points.weight"),
+                ipa("head_weights"),
+            ),
             layers: 8,
             evoformer: stack("evoformer", outline.evoformer_blocks, false),
             extra_stack: stack("extra_msa_stack", outline.extra_msa_blocks, true),
@@ -157,7 +174,9 @@ pub fn flops(d: &Dims) -> f64 {
         // Row attention: q, k, v, gate, output; logits and weighted sum; bias from the pair.
         let mut one = n * r * m * 5.0 * row + 2.0 * n * r * r * row + z2 * z * f(k.row.1);
         // Column attention, all rows against all, or one query a column.
-        one += if k.global { n * r * m * 2.3 * column + 2.0 * n * r * column } else {
+        one += if k.global {
+            n * r * m * 2.3 * column + 2.0 * n * r * column
+        } else {
             n * r * m * 5.0 * column + 2.0 * n * n * r * column
         };
         one += 2.0 * n * r * m * f(k.transition_m);
@@ -175,7 +194,9 @@ pub fn flops(d: &Dims) -> f64 {
     let z = d.evoformer.c_z as f64;
     let structure = d.layers as f64
         * 2.0
-        * (r * c_s * d.ipa.0 as f64 + r * r * (d.ipa.0 as f64 + d.ipa.1 as f64 * 2.0 * z) + 8.0 * r * c_s * c_s);
+        * (r * c_s * d.ipa.0 as f64
+            + r * r * (d.ipa.0 as f64 + d.ipa.1 as f64 * 2.0 * z)
+            + 8.0 * r * c_s * c_s);
     let heads = 2.0 * r * r * z * d.pair_bins as f64;
     stack(&d.evoformer, d.s)
         + stack(&d.extra_stack, d.extra)

@@ -2,6 +2,7 @@
 
 use super::weights::installed;
 use crate::machine;
+use crate::plan::{Dims, Plan};
 use std::io::Write;
 
 /// Show cores, instruction set, memory, speed and installed weights.
@@ -36,10 +37,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     writeln!(out, "cores         {cores} ({threads} threads compute)")?;
     writeln!(out, "instructions  {} on {}", machine::instructions(), std::env::consts::ARCH)?;
     match memory {
-        Some(m) => writeln!(out, "memory        {}, {} available", machine::gb(m.total), machine::gb(m.available))?,
+        Some(m) => {
+            writeln!(out, "memory        {}, {} available", machine::gb(m.total), machine::gb(m.available))?
+        }
         None => writeln!(out, "memory        unknown on this system")?,
     }
     writeln!(out, "speed         {gflops:.0} GFLOP/s in f32 matrix products")?;
+    let dims = Dims::full(256, 512, 1024);
+    let plan = Plan::new(&dims, 4, threads, gflops);
+    let (time, memory) = (machine::duration(plan.seconds), machine::gb(plan.bytes));
+    writeln!(out, "estimate      256 residues, 512+1024 rows, 4 passes: about {time}, {memory}")?;
     writeln!(out, "GPU           none in this build")?;
     if weights.is_empty() {
         writeln!(out, "weights       none installed: foldry weights pull model_1_ptm")?;

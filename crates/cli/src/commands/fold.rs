@@ -112,7 +112,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return Err(bad_input("--device cuda: this build has no GPU support, expected auto or cpu"));
     }
     if !(args.recycle_tolerance >= 0.0 && args.recycle_tolerance.is_finite()) {
-        return Err(bad_input(format!("--recycle-tolerance: expected 0 Å or more, found {}", args.recycle_tolerance)));
+        return Err(bad_input(format!(
+            "--recycle-tolerance: expected 0 Å or more, found {}",
+            args.recycle_tolerance
+        )));
     }
     let targets = load(&args)?;
     let templates = read_templates(&args.templates)?;
@@ -136,7 +139,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let run = Run { folder: args.output, settings, templates, overwrite: args.overwrite, stop: &stop };
     let (mut summaries, mut errors, mut stopped) = (Vec::new(), Vec::new(), false);
     for target in &targets {
-        let fate = if stop.load(Ordering::Relaxed) { Ok(Fate::Stopped) } else { fold_target(&run, &mut network, target) };
+        let fate = if stop.load(Ordering::Relaxed) {
+            Ok(Fate::Stopped)
+        } else {
+            fold_target(&run, &mut network, target)
+        };
         match fate {
             Ok(Fate::Done(summary) | Fate::Skipped(summary)) => summaries.push(summary),
             Ok(Fate::Stopped) => {
@@ -168,7 +175,11 @@ fn verdict(mut errors: Vec<(&str, anyhow::Error)>, count: usize) -> anyhow::Resu
     if count == 1 {
         if let Some((name, error)) = errors.pop() {
             let bad = error.chain().any(|e| e.is::<BadInput>());
-            return Err(if bad { bad_input(format!("{name}: {error:#}")) } else { error.context(name.to_string()) });
+            return Err(if bad {
+                bad_input(format!("{name}: {error:#}"))
+            } else {
+                error.context(name.to_string())
+            });
         }
     }
     let names: Vec<&str> = errors.iter().map(|(name, _)| *name).collect();

@@ -67,8 +67,9 @@ impl Network {
                     "" => detect(&ours).map_err(|e| bad_input(format!("{path}: {e}")))?,
                     name => name.to_string(),
                 };
-                let preset = preset_of(&model)
-                    .ok_or_else(|| bad_input(format!("unknown model `{model}`, expected {}", known_models())))?;
+                let preset = preset_of(&model).ok_or_else(|| {
+                    bad_input(format!("unknown model `{model}`, expected {}", known_models()))
+                })?;
                 let config = Config::preset(preset)
                     .ok_or_else(|| bad_input(format!("model `{model}` is not in this version")))?;
                 (model, FeatureConfig::preset(preset).map_err(bad_input)?, config)
@@ -134,9 +135,15 @@ impl Network {
 /// AlphaFold's configuration: how features are made, and the network.
 fn read_config(file: &Path) -> anyhow::Result<(FeatureConfig, Config)> {
     let name = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| name.to_string()).map_err(|e| bad_input(format!("{e:#}")))?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad_input(format!("{name}: {e}")))?;
-    let data = json.get("data").cloned().ok_or_else(|| bad_input(format!("{name}: expected a section `data`, found none")))?;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| name.to_string())
+        .map_err(|e| bad_input(format!("{e:#}")))?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|e| bad_input(format!("{name}: {e}")))?;
+    let data = json
+        .get("data")
+        .cloned()
+        .ok_or_else(|| bad_input(format!("{name}: expected a section `data`, found none")))?;
     let features = serde_json::from_value(data).map_err(|e| bad_input(format!("{name}: data: {e}")))?;
     let config = Config::from_alphafold_json(&json).map_err(|e| bad_input(format!("{name}: {e}")))?;
     Ok((features, config))
@@ -145,9 +152,13 @@ fn read_config(file: &Path) -> anyhow::Result<(FeatureConfig, Config)> {
 /// The first preset of the parameters' outline.
 fn detect(ours: &Arrays) -> Result<String, String> {
     let outline = Summary::of(ours);
-    let preset = outline.preset().ok_or("parameters of no published size; describe the network with --config FILE.json")?;
+    let preset = outline
+        .preset()
+        .ok_or("parameters of no published size; describe the network with --config FILE.json")?;
     match preset.split(',').next().unwrap_or(preset) {
-        multimer if multimer.starts_with("multimer") => Err("multimer parameters are not supported yet".into()),
+        multimer if multimer.starts_with("multimer") => {
+            Err("multimer parameters are not supported yet".into())
+        }
         first => Ok(first.to_string()),
     }
 }

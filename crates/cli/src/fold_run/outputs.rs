@@ -160,9 +160,7 @@ pub(super) fn example(sequence: &str, plddt: f32) -> Predicted {
     mask[..3].fill(true);
     mask[4] = true;
     Predicted {
-        positions: (0..r)
-            .map(|i| std::array::from_fn(|atom| [3.8 * i as f32, atom as f32, 0.125]))
-            .collect(),
+        positions: (0..r).map(|i| std::array::from_fn(|atom| [3.8 * i as f32, atom as f32, 0.125])).collect(),
         mask: vec![mask; r],
         plddt: (0..r).map(|i| plddt - i as f32).collect(),
         pae: Some((0..r * r).map(|k| k as f32 * 0.3).collect()),
@@ -182,7 +180,8 @@ mod tests {
         let (sequence, at) = ("MKVXG", |name: &str| folder.path().join("t").join(name));
         let model = example(sequence, 91.5);
         let draft = Draft::begin(folder.path(), "t").unwrap();
-        let provenance = Provenance { software: "foldry".into(), created: "2026-01-02".into(), ..Default::default() };
+        let provenance =
+            Provenance { software: "foldry".into(), created: "2026-01-02".into(), ..Default::default() };
         let files = write_model(&draft, "t", sequence, 3, &model, &provenance).unwrap();
         assert_eq!(files, ["rank_003.pdb", "rank_003.cif", "rank_003.scores.json", "rank_003.pae.json"]);
         assert!(!folder.path().join("t").exists());
@@ -199,7 +198,10 @@ mod tests {
         let json = |file: &str| serde_json::from_slice::<Value>(&fs::read(at(file)).unwrap()).unwrap();
         let scores = json("rank_003.scores.json");
         assert_eq!(scores["plddt"], json!([91.5, 90.5, 89.5, 88.5, 87.5]));
-        assert_eq!((&scores["mean_plddt"], &scores["ptm"], &scores["iptm"]), (&json!(89.5), &json!(0.7124), &Value::Null));
+        assert_eq!(
+            (&scores["mean_plddt"], &scores["ptm"], &scores["iptm"]),
+            (&json!(89.5), &json!(0.7124), &Value::Null)
+        );
         assert_eq!((&scores["pae"][1][2], &scores["max_pae"]), (&json!(2.1), &json!(31.75)));
         let pae = json("rank_003.pae.json");
         assert_eq!(pae[0]["predicted_aligned_error"][4], json!([6, 6, 7, 7, 7]));

@@ -80,9 +80,8 @@ pub fn inputs_sha256(target: &Target, templates: &[String]) -> String {
     let mut parts = vec![target.sequence.as_bytes().to_vec()];
     if let Some(msa) = &target.msa {
         parts.push(msa.letters().to_vec());
-        let deletions = (0..msa.rows()).flat_map(|row| {
-            msa.deletions(row).iter().flat_map(move |d| [row as u32, d.column, d.count])
-        });
+        let deletions = (0..msa.rows())
+            .flat_map(|row| msa.deletions(row).iter().flat_map(move |d| [row as u32, d.column, d.count]));
         parts.push(deletions.flat_map(u32::to_le_bytes).collect());
     }
     parts.extend(templates.iter().map(|t| t.as_bytes().to_vec()));
@@ -113,7 +112,8 @@ pub fn look(folder: &Path, inputs_sha256: &str, settings: &Settings) -> Found {
 
 /// Today, UTC, `YYYY-MM-DD`.
 pub fn today() -> String {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let seconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     date_of_day((seconds / 86_400) as i64)
 }
 
@@ -168,12 +168,16 @@ mod tests {
         assert_eq!(look(&place, "in", &settings), Found::Same(Box::new(summary)));
         let other = Settings { recycles: 1, seed: 8, ..settings };
         let Found::Differs(what) = look(&place, "other", &other) else { panic!("same") };
-        assert_eq!(what, ["other sequence, alignment or templates", "recycles 3 instead of 1", "seed 7 instead of 8"]);
+        assert_eq!(
+            what,
+            ["other sequence, alignment or templates", "recycles 3 instead of 1", "seed 7 instead of 8"]
+        );
     }
 
     #[test]
     fn input_hash_sees_every_part() {
-        let parse = |text: &str| msa::parse("x.a3m", text.as_bytes(), &msa::Limits::default()).unwrap().remove(0);
+        let parse =
+            |text: &str| msa::parse("x.a3m", text.as_bytes(), &msa::Limits::default()).unwrap().remove(0);
         let base = inputs_sha256(&parse(">q\nMKV\n>a\nM-V\n"), &[]);
         assert_eq!(base, inputs_sha256(&parse(">q\nMKV\n>b\nM-V\n"), &[])); // names of rows do not count
         for (text, templates) in [
@@ -188,6 +192,9 @@ mod tests {
 
     #[test]
     fn days_have_dates() {
-        assert_eq!([0, 59, 19_782, 20_514].map(date_of_day), ["1970-01-01", "1970-03-01", "2024-02-29", "2026-03-02"]);
+        assert_eq!(
+            [0, 59, 19_782, 20_514].map(date_of_day),
+            ["1970-01-01", "1970-03-01", "2024-02-29", "2026-03-02"]
+        );
     }
 }

@@ -130,8 +130,10 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
         add(&mut timings, "features", begun);
         progress.stage("network");
         let begun = Instant::now();
-        let options =
-            fold::PredictOptions { recycles: run.settings.recycles, tolerance: run.settings.recycle_tolerance };
+        let options = fold::PredictOptions {
+            recycles: run.settings.recycles,
+            tolerance: run.settings.recycle_tolerance,
+        };
         let mut watch = |step: &fold::Step| {
             progress.step(step);
             if run.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -154,12 +156,8 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
                             "passes": model.passes, "files": files}));
     }
     timings["total"] = json!(seconds(start));
-    let receipt = Receipt {
-        engine: receipt::engine(),
-        inputs_sha256,
-        features_sha256,
-        settings: run.settings.clone(),
-    };
+    let receipt =
+        Receipt { engine: receipt::engine(), inputs_sha256, features_sha256, settings: run.settings.clone() };
     let summary = json!({
         "name": target.name,
         "inputs": {"source": target.source, "description": target.description, "residues": r,
@@ -260,7 +258,8 @@ impl Facts<'_> {
                 pae: model.pae.clone(),
             }
         });
-        let (mut facts, mut coverage) = (vec![pair("Length", format!("{} residues", self.target.sequence.len()))], vec![]);
+        let (mut facts, mut coverage) =
+            (vec![pair("Length", format!("{} residues", self.target.sequence.len()))], vec![]);
         if self.msa.rows() > 1 {
             let depth = msa::depth::depth(self.msa);
             facts.push(pair("Alignment", format!("{} rows, Neff {:.0}", self.msa.rows(), depth.neff)));
@@ -291,10 +290,12 @@ mod tests {
     /// Padding taken away draws the same rows.
     #[test]
     fn trimming_keeps_every_row_drawn() {
-        let text: String = (0..9).map(|i| format!(">r{i}\n{}\n", &"MKVLAWGDEYFRNQH"[i % 3..i % 3 + 11 + 0].to_string())).collect();
+        let text: String =
+            (0..9).map(|i| format!(">r{i}\n{}\n", &"MKVLAWGDEYFRNQH"[i % 3..i % 3 + 11])).collect();
         let text = format!("{text}>d1\n-------WGDE\n>d2\nMK---------\n>d3\nMK--AW-----\n>d4\nMKVVVWGDEYF\n");
         let target = msa::parse("t.a3m", text.as_bytes(), &msa::Limits::default()).unwrap().remove(0);
-        let raw = RawFeatures::new(&target.sequence, &[target.msa.as_ref().unwrap()], Duplicates::Drop).unwrap();
+        let raw =
+            RawFeatures::new(&target.sequence, &[target.msa.as_ref().unwrap()], Duplicates::Drop).unwrap();
         assert_eq!(raw.num_alignments(), 7);
         for (clusters, extra) in [(512, 1024), (9, 3), (7, 2)] {
             let mut config = FeatureConfig::preset("model_1").unwrap();

@@ -46,10 +46,18 @@ fn split(argument: &str, is_file: impl Fn(&str) -> bool) -> (&str, Option<&str>)
 /// The templates aligned to `sequence`, and what became of each.
 ///
 /// # Errors  as `features::templates::from_structures`.
-pub fn align(sequence: &str, templates: &[Template]) -> Result<(RawTemplates, Vec<TemplateReport>), features::Error> {
+pub fn align(
+    sequence: &str,
+    templates: &[Template],
+) -> Result<(RawTemplates, Vec<TemplateReport>), features::Error> {
     let sources: Vec<TemplateSource<'_>> = templates
         .iter()
-        .map(|t| TemplateSource { name: &t.name, structure: &t.structure, chain: t.chain.as_deref(), mapping: None })
+        .map(|t| TemplateSource {
+            name: &t.name,
+            structure: &t.structure,
+            chain: t.chain.as_deref(),
+            mapping: None,
+        })
         .collect();
     from_structures(sequence, &sources, &TemplateLimits::default())
 }
