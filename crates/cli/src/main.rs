@@ -3,6 +3,7 @@
 mod commands;
 mod failure;
 mod fold_run;
+mod forward_run;
 mod machine;
 mod plan;
 mod report;
@@ -25,6 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Fold(commands::fold::Args),
+    Forward(commands::forward::Args),
     Score(commands::score::Args),
     Weights(commands::weights::Args),
     Doctor(commands::doctor::Args),
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome: anyhow::Result<()> = match cli.command {
         Command::Fold(args) => commands::fold::run(args),
+        Command::Forward(args) => commands::forward::run(args),
         Command::Score(args) => commands::score::run(args),
         Command::Weights(args) => commands::weights::run(args),
         Command::Doctor(args) => commands::doctor::run(args),

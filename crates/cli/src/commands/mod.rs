@@ -2,5 +2,6 @@
 
 pub mod doctor;
 pub mod fold;
+pub mod forward;
 pub mod score;
 pub mod weights;

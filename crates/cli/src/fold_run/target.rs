@@ -317,4 +317,37 @@ mod tests {
             }
         }
     }
+
+    /// The network says the same of padded features and of trimmed ones without their empty templates.
+    #[test]
+    fn trimming_changes_no_prediction() {
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let golden = root.join("tests/golden/fold");
+        let chosen = super::super::choose("auto", Some(&golden.join("params.npz"))).unwrap();
+        let config = golden.join("config.json");
+        let precision = super::super::Precision::F32;
+        let mut network = Network::open(&chosen, Some(&config), precision).unwrap();
+        let text = ">q\nMKVLAWGDEYFRNQ\n>a\nMKV-AWGDEYFRNQ\n>b\nMRVLSWGEEYFRNQ\n";
+        let target = msa::parse("t.a3m", text.as_bytes(), &msa::Limits::default()).unwrap().remove(0);
+        let raw =
+            RawFeatures::new(&target.sequence, &[target.msa.as_ref().unwrap()], Duplicates::Drop).unwrap();
+        let mut padded = network.features.clone();
+        (padded.eval.fixed_size, padded.common.num_recycle) = (true, 1);
+        let small = trimmed(&padded, &raw, 0);
+        let options = fold::PredictOptions { recycles: 1, tolerance: 0.0 };
+        let mut predict = |config: &FeatureConfig, strip: bool| {
+            let mut set = features::process(&raw, config, 3).unwrap();
+            set.samples.iter_mut().filter(|_| strip).for_each(|s| s.templates = None);
+            let mut watch = |_: &fold::Step| ControlFlow::Continue(());
+            (set.samples[0].num_msa(), network.predict(&set, &options, &mut watch).unwrap().unwrap())
+        };
+        let ((rows, a), (fewer, b)) = (predict(&padded, false), predict(&small, true));
+        assert!(fewer < rows, "{fewer} of {rows}");
+        for (x, y) in a.plddt.iter().zip(&b.plddt) {
+            assert!((x - y).abs() < 0.01, "{x} {y}");
+        }
+        for (x, y) in a.positions.iter().flatten().flatten().zip(b.positions.iter().flatten().flatten()) {
+            assert!((x - y).abs() < 2e-3, "{x} {y}");
+        }
+    }
 }

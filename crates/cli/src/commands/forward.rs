@@ -1,0 +1,102 @@
+//! `foldry forward`: the bare network on AlphaFold's own processed features, for comparison with AlphaFold.
+
+use crate::failure::bad_input;
+use crate::forward_run::{self, Inputs};
+use anyhow::{Context, Result};
+use features::{FeatureConfig, FeatureSet};
+use fold::Config;
+use losses::LossConfig;
+use ndarray::{ArrayD, IxDyn};
+use nn::files::{self, Arrays};
+use std::path::{Path, PathBuf};
+
+/// Run the network on AlphaFold's processed features: no sampling, outputs under AlphaFold's names.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Sizes of a published model: model_1 … model_5, model_1_ptm …, finetuning_3 …
+    #[arg(long, required_unless_present = "config", conflicts_with = "config")]
+    preset: Option<String>,
+    /// AlphaFold's configuration as JSON (`data` and `model` sections)
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Parameters: AlphaFold .npz, OpenFold .pt or .safetensors
+    #[arg(long)]
+    params: PathBuf,
+    /// Processed features, .npz, with a leading axis of recycles × ensemble members
+    #[arg(long)]
+    features: PathBuf,
+    /// Passes after the first
+    #[arg(long, default_value_t = 3)]
+    recycles: usize,
+    /// Where the outputs go, .safetensors
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Also write intermediate values of the last pass, under `taps/`
+    #[arg(long)]
+    taps: bool,
+    /// Ground truth, .npz: also write every head's loss
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// Also write the gradient of the loss by every parameter (of the last pass, as AlphaFold trains)
+    #[arg(long, requires = "labels")]
+    gradients: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<()> {
+    let read = |path: &Path| -> Result<Arrays> { Ok(files::read(path).map_err(bad_input)?.1) };
+    let json = args.config.as_deref().map(read_json).transpose()?;
+    let config = match (&json, &args.preset) {
+        (Some(json), _) => Config::from_alphafold_json(json).map_err(bad_input)?,
+        (None, Some(name)) => {
+            Config::preset(name).ok_or_else(|| bad_input(format!("unknown preset `{name}`")))?
+        }
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    let ensemble = match &json {
+        Some(json) if json.get("data").is_some() => {
+            json["data"]["eval"]["num_ensemble"].as_u64().map_or(1, |n| n.max(1) as usize)
+        }
+        Some(_) => 1,
+        None => FeatureConfig::preset(args.preset.as_deref().unwrap_or_default())
+            .map_or(1, |c| c.eval.num_ensemble),
+    };
+    let arrays = read(&args.features)?;
+    let get = |name: &str| -> Option<ArrayD<f32>> {
+        let a = arrays.get(name)?;
+        ArrayD::from_shape_vec(IxDyn(a.shape()), a.to_f32()).ok()
+    };
+    let features =
+        FeatureSet::from_arrays(&get).and_then(|f| f.with_num_ensemble(ensemble)).map_err(bad_input)?;
+    let losses = match (&args.labels, &json) {
+        (None, _) => None,
+        (Some(path), json) => {
+            let heads = json.as_ref().map(|j| j.get("model").unwrap_or(j)["heads"].clone());
+            let config = match heads {
+                Some(heads) => serde_json::from_value(heads)
+                    .context("configuration: heads")
+                    .map_err(|e| bad_input(format!("{e:#}")))?,
+                None if config.has_pae() => LossConfig::fine_tuning_ptm(),
+                None => LossConfig::fine_tuning(),
+            };
+            Some((read(path)?, config))
+        }
+    };
+    let outputs = forward_run::run(Inputs {
+        config,
+        params: read(&args.params)?,
+        features,
+        recycles: args.recycles,
+        taps: args.taps,
+        losses,
+        gradients: args.gradients,
+    })?;
+    files::safetensors::write(&args.output, &outputs, &Default::default())
+        .with_context(|| format!("writing {}", args.output.display()))
+}
+
+fn read_json(path: &Path) -> Result<serde_json::Value> {
+    let text = std::fs::read_to_string(path).map_err(|e| bad_input(format!("{}: {e}", path.display())))?;
+    serde_json::from_str(&text)
+        .map_err(|e| bad_input(format!("{}:{}:{}: {e}", path.display(), e.line(), e.column())))
+}

@@ -1,0 +1,144 @@
+//! The work of `foldry forward`: passes, then everything under AlphaFold's names.
+
+mod gradients;
+mod truth;
+
+use crate::failure::bad_input;
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor, Var};
+use features::FeatureSet;
+use fold::names::{Heads, canonical};
+use fold::{Config, Model, Outputs, Taps};
+use losses::LossConfig;
+use nn::files::{Array, Arrays};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// What `foldry forward` was given.
+pub struct Inputs {
+    /// Sizes.
+    pub config: Config,
+    /// Parameters under AlphaFold's or our names.
+    pub params: Arrays,
+    /// Processed features.
+    pub features: FeatureSet,
+    /// Passes after the first.
+    pub recycles: usize,
+    /// Write intermediate values of the last pass.
+    pub taps: bool,
+    /// Ground truth and the losses' settings.
+    pub losses: Option<(Arrays, LossConfig)>,
+    /// Write gradients.
+    pub gradients: bool,
+}
+
+/// All outputs by AlphaFold's names, joined by `/`.
+pub fn run(inputs: Inputs) -> Result<Arrays> {
+    let (_, params) = canonical(&inputs.params).map_err(bad_input)?;
+    let mut tensors = BTreeMap::new();
+    let mut vars = BTreeMap::new();
+    for (name, array) in &params {
+        let t = Tensor::from_vec(array.to_f32(), array.shape(), &Device::Cpu)?;
+        if inputs.gradients {
+            let var = Var::from_tensor(&t)?;
+            tensors.insert(name.clone(), var.as_tensor().clone());
+            vars.insert(name.clone(), var);
+        } else {
+            tensors.insert(name.clone(), t);
+        }
+    }
+    drop(params);
+    let heads = Heads {
+        msa_column: inputs.config.embeddings_and_evoformer.evoformer.msa_column_attention.num_head,
+        template_pointwise: inputs.config.embeddings_and_evoformer.template.attention.num_head,
+    };
+    let passes = inputs.recycles + 1;
+    let available = inputs.features.samples.len() / inputs.features.num_ensemble.max(1);
+    let still = Model::load(&inputs.config, tensors.iter().map(|(n, t)| (n.clone(), t.detach())).collect())
+        .map_err(bad_input)?;
+    let tracked = if inputs.gradients { Some(Model::load(&inputs.config, tensors)?) } else { None };
+    let Some(sample) = inputs.features.samples.first() else {
+        return Err(bad_input("features: expected at least one sample, got none"));
+    };
+    let mut previous = still.nothing_before(sample.num_res())?;
+    for pass in 0..passes {
+        let last = pass + 1 == passes;
+        let samples = inputs.features.recycle(pass.min(available.max(1) - 1));
+        let taps = if last && inputs.taps { Taps::on() } else { Taps::off() };
+        // Only the last pass is differentiated: AlphaFold stops gradients between passes.
+        let model = tracked.as_ref().filter(|_| last).unwrap_or(&still);
+        let outputs = model.pass(samples, &previous, &taps, &mut |_| ControlFlow::Continue(()))?;
+        if !last {
+            previous = outputs.previous();
+            continue;
+        }
+        let mut named = collect(&still, &outputs, &samples[0])?;
+        named.extend(taps.into_map().into_iter().map(|(n, t)| (format!("taps/{n}"), t)));
+        let mut arrays = named.iter().map(|(n, t)| Ok((n.clone(), array(t)?))).collect::<Result<Arrays>>()?;
+        if let Some((labels, config)) = &inputs.losses {
+            let losses = truth::losses(&outputs, &samples[0], labels, config)?;
+            for (head, loss) in &losses.per_head {
+                arrays.insert(format!("{head}/loss"), array(loss)?);
+            }
+            arrays.insert("loss".into(), array(&losses.total)?);
+            if inputs.gradients {
+                arrays.extend(gradients::gradients(&losses.total, &vars, &heads)?);
+            }
+        }
+        return Ok(arrays);
+    }
+    unreachable!("the last pass returns")
+}
+
+/// The outputs of a pass by AlphaFold's names.
+fn collect(
+    model: &Model,
+    outputs: &Outputs,
+    sample: &features::ModelInput,
+) -> Result<BTreeMap<String, Tensor>> {
+    let s = &outputs.structure;
+    let mut named: BTreeMap<String, Tensor> = [
+        ("representations/single", &outputs.single),
+        ("representations/pair", &outputs.pair),
+        ("representations/msa", &outputs.msa),
+        ("representations/msa_first_row", &outputs.msa_first_row),
+        ("representations/structure_module", &s.single),
+        ("structure_module/final_atom_positions", &s.atom37),
+        ("structure_module/final_atom_mask", &s.atom37_mask),
+        ("structure_module/final_atom14_positions", &s.atom14),
+        ("structure_module/traj", &s.traj),
+        ("structure_module/sidechains/angles_sin_cos", &s.angles),
+        ("structure_module/sidechains/unnormalized_angles_sin_cos", &s.unnormalized_angles),
+    ]
+    .into_iter()
+    .map(|(name, t)| (name.to_owned(), t.detach()))
+    .collect();
+    let logits = &outputs.logits;
+    for (name, t) in [
+        ("distogram", &logits.distogram),
+        ("masked_msa", &logits.masked_msa),
+        ("experimentally_resolved", &logits.experimentally_resolved),
+        ("predicted_lddt", &logits.predicted_lddt),
+        ("predicted_aligned_error", &logits.predicted_aligned_error),
+    ] {
+        if let Some(t) = t {
+            named.insert(format!("{name}/logits"), t.detach());
+        }
+    }
+    let mask = sample.seq_mask.to_vec();
+    let prediction = model.prediction(outputs, &mask)?;
+    let r = mask.len();
+    if logits.predicted_lddt.is_some() {
+        named.insert("plddt".into(), Tensor::from_vec(prediction.plddt, r, &Device::Cpu)?);
+    }
+    if let (Some(pae), Some(max), Some(ptm)) = (prediction.pae, prediction.max_pae, prediction.ptm) {
+        named.insert("expected_aligned_error".into(), Tensor::from_vec(pae, (r, r), &Device::Cpu)?);
+        named.insert("max_predicted_aligned_error".into(), Tensor::new(max, &Device::Cpu)?);
+        named.insert("ptm".into(), Tensor::new(ptm, &Device::Cpu)?);
+    }
+    Ok(named)
+}
+
+fn array(t: &Tensor) -> Result<Array> {
+    Ok(Array::from_f32(t.dims(), &t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?))
+}

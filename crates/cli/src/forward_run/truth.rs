@@ -1,0 +1,73 @@
+//! Losses of a pass against labels under AlphaFold's names.
+
+use crate::failure::bad_input;
+use anyhow::Result;
+use features::ModelInput;
+use fold::Outputs;
+use losses::{HeadOutputs, LabelInputs, Labels, LossConfig, Losses, MsaTruth, StructureOutputs};
+use nn::files::Arrays;
+
+/// Every head's loss and the total.
+pub fn losses(
+    outputs: &Outputs,
+    sample: &ModelInput,
+    labels: &Arrays,
+    config: &LossConfig,
+) -> Result<Losses> {
+    let r = sample.num_res();
+    let get = |name: &str, per_residue: usize| -> Result<Vec<f32>> {
+        let array = labels.get(name).ok_or_else(|| bad_input(format!("labels: `{name}` is missing")))?;
+        let (expected, values) = (r * per_residue, array.to_f32());
+        if values.len() != expected {
+            let shape = array.shape();
+            return Err(bad_input(format!(
+                "labels: `{name}`: expected {expected} numbers ({r} residues), got {shape:?}"
+            )));
+        }
+        Ok(values)
+    };
+    let scalar = |name: &str| labels.get(name).and_then(|a| a.to_f32().first().copied());
+    let aatype: Vec<u8> = sample.aatype.iter().map(|&a| a.clamp(0, 20) as u8).collect();
+    let seq_mask = sample.seq_mask.to_vec();
+    let flat = |a: &ndarray::Array2<f32>| a.iter().copied().collect::<Vec<f32>>();
+    let (atom14, atom37) = (flat(&sample.atoms.atom14_exists), flat(&sample.atoms.atom37_exists));
+    let truth = Labels::derive(LabelInputs {
+        aatype: &aatype,
+        residue_index: &sample.residue_index.to_vec(),
+        seq_mask: &seq_mask,
+        all_atom_positions: &get("all_atom_positions", 37 * 3)?,
+        all_atom_mask: &get("all_atom_mask", 37)?,
+        atom14_atom_exists: Some(&atom14),
+        atom37_atom_exists: Some(&atom37),
+        resolution: scalar("resolution").unwrap_or(0.0),
+        use_clamped_fape: scalar("use_clamped_fape").unwrap_or(1.0),
+    })
+    .map_err(bad_input)?;
+    let (true_msa, bert_mask) = match (&sample.true_msa, &sample.bert_mask) {
+        (Some(rows), Some(mask)) => {
+            (rows.iter().map(|&a| a.clamp(0, 22) as u8).collect::<Vec<u8>>(), flat(mask))
+        }
+        _ if outputs.logits.masked_msa.is_none() => (vec![], vec![]),
+        _ => {
+            return Err(bad_input("features: `true_msa` and `bert_mask` are needed for the masked-MSA loss"));
+        }
+    };
+    let s = &outputs.structure;
+    let heads = HeadOutputs {
+        structure_module: StructureOutputs {
+            traj: s.traj.clone(),
+            frames_rot: s.frames_rotation.clone(),
+            frames_trans: s.frames_translation.clone(),
+            atom14: s.atom14.clone(),
+            angles_sin_cos: s.angles.clone(),
+            unnormalized_angles_sin_cos: s.unnormalized_angles.clone(),
+            final_atom_positions: s.atom37.clone(),
+        },
+        distogram: outputs.logits.distogram.clone(),
+        masked_msa: outputs.logits.masked_msa.clone(),
+        predicted_lddt: outputs.logits.predicted_lddt.clone(),
+        predicted_aligned_error: outputs.logits.predicted_aligned_error.clone(),
+        experimentally_resolved: outputs.logits.experimentally_resolved.clone(),
+    };
+    Ok(losses::total(&heads, &truth, &MsaTruth { true_msa: &true_msa, bert_mask: &bert_mask }, config)?)
+}

@@ -1,0 +1,166 @@
+//! `foldry fold` as a user runs it, on a shipped alignment with the small golden network.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn foldry(input: &str, folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foldry"));
+    command
+        .arg("fold")
+        .arg(root(input))
+        .arg("-o")
+        .arg(folder)
+        .env("FOLDRY_WEIGHTS", folder.join("no-weights"));
+    command
+}
+
+fn small(input: &str, folder: &Path) -> Command {
+    let mut command = foldry(input, folder);
+    let golden = root("tests/golden/fold");
+    command.arg("--config").arg(golden.join("config.json")).arg("--params").arg(golden.join("params.npz"));
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn writes_everything_then_skips_then_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |more: &[&str]| small("data/examples/4mo0_A.a3m", folder.path()).args(more).output().unwrap();
+    let first = run(&["--recycles", "1", "--num-seeds", "2", "--json"]);
+    assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
+    let place = folder.path().join("4mo0_A");
+    let mut names: Vec<_> =
+        std::fs::read_dir(&place).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let ranked = |rank: u32| ["cif", "pae.json", "pdb", "scores.json"].map(|e| format!("rank_00{rank}.{e}"));
+    let expected =
+        [ranked(1), ranked(2)].concat().into_iter().chain(["report.html", "summary.json"].map(String::from));
+    assert_eq!(names, expected.collect::<Vec<_>>());
+
+    let summary = json(&place.join("summary.json"));
+    assert_eq!(serde_json::from_slice::<Value>(&first.stdout).unwrap()[0], summary);
+    assert_eq!(summary["inputs"]["residues"], 79);
+    let best = &summary["ranking"][0];
+    assert!(best["mean_plddt"].as_f64() >= summary["ranking"][1]["mean_plddt"].as_f64());
+    assert_eq!((best["passes"].as_u64(), summary["receipt"]["seed"].as_u64()), (Some(2), Some(0)));
+    for rank in [1, 2] {
+        let scores = json(&place.join(format!("rank_00{rank}.scores.json")));
+        let plddt: Vec<f64> =
+            scores["plddt"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        assert_eq!((plddt.len(), scores["pae"].as_array().unwrap().len()), (79, 79));
+        for kind in ["pdb", "cif"] {
+            let bytes = std::fs::read(place.join(format!("rank_00{rank}.{kind}"))).unwrap();
+            let read = structure::read(&bytes, None, &structure::Limits::default()).unwrap();
+            let residues = &read.chains[0].residues;
+            assert_eq!(residues.len(), 79);
+            let (b, p) = (f64::from(residues[7].b_factor[1]), plddt[7]);
+            assert!((b - p).abs() < 0.011, "{kind}: {b} against {p}");
+        }
+    }
+    let log = stderr(&first);
+    assert!(log.contains("plan: 79 residues, 7+11 rows, 2 passes") && log.contains("pass=2/2"), "{log}");
+    let sequence = std::fs::read_to_string(root("data/examples/4mo0_A.fasta")).unwrap();
+    let sequence = sequence.lines().nth(1).unwrap();
+    assert!(!log.contains(&sequence[..20]), "the sequence is in the log");
+
+    let again = run(&["--recycles", "1", "--num-seeds", "2"]);
+    assert_eq!(again.status.code(), Some(0));
+    assert!(stderr(&again).contains("finished before") && !stderr(&again).contains("fold.pass"));
+    let other = run(&["--recycles", "2", "--num-seeds", "2"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(stderr(&other).contains("recycles 1 instead of 2; --overwrite"), "{}", stderr(&other));
+    let over = run(&["--recycles", "0", "--overwrite"]);
+    assert_eq!(over.status.code(), Some(0), "{}", stderr(&over));
+    assert_eq!(json(&place.join("summary.json"))["ranking"].as_array().unwrap().len(), 1);
+    assert!(!place.join("rank_002.pdb").exists());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let pdb = ["1", "3"].iter().zip(&folders).map(|(threads, folder)| {
+        let mut command = small("data/examples/2ayd_A.a3m", folder.path());
+        let output =
+            command.args(["--recycles", "1", "--seed", "5"]).env("RAYON_NUM_THREADS", threads).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        std::fs::read(folder.path().join("2ayd_A/rank_001.pdb")).unwrap()
+    });
+    let pdb: Vec<_> = pdb.collect();
+    assert!(pdb[0] == pdb[1], "files differ");
+}
+
+#[test]
+fn without_parameters_two_lines_say_how_to_get_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = foldry("data/examples/4mo0_A.fasta", folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert_eq!(text.trim_end().lines().count(), 2, "{text}");
+    assert!(text.contains("foldry weights pull") && text.contains("--params FILE"), "{text}");
+}
+
+#[test]
+fn what_this_version_lacks_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (["--device", "cuda"], "no GPU"),
+        (["--msa-mode", "server"], "not in this version"),
+        (["--max-msa", "0:4"], "512:1024"),
+        (["--model", "model_9"], "`model_9`"),
+        (["--recycle-tolerance", "NaN"], "NaN"),
+        (["--templates", "nowhere.pdb"], "nowhere.pdb"),
+    ] {
+        let output = foldry("data/examples/4mo0_A.a3m", folder.path()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(says), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_bad_target_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder that is not ours stands where the first target belongs.
+    std::fs::create_dir(folder.path().join("2ayd_A")).unwrap();
+    let mut command = small("data/examples/2ayd_A.a3m", folder.path());
+    let output = command.arg(root("data/examples/4mo0_A.a3m")).args(["--recycles", "0"]).output().unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("1 of 2 targets failed: 2ayd_A"), "{text}");
+    assert!(folder.path().join("4mo0_A/summary.json").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_keeps_what_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    // Both targets have the same settings, so the finished one cannot be made with fewer recycles: its
+    // passes stop early by tolerance instead, which the second, cut off in its first pass, never reaches.
+    let mut command = small("data/examples/2ayd_A.a3m", folder.path());
+    command.arg(root("data/examples/4mo0_A.a3m")).args(["--recycles", "400", "--recycle-tolerance", "1000"]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut sent = false;
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        if line.unwrap().contains("job=4mo0_A stage=features") && !sent {
+            sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success();
+        }
+    }
+    assert!(sent);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["2ayd_A"]);
+    assert!(folder.path().join("2ayd_A/rank_001.pdb").exists());
+}
