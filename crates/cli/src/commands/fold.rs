@@ -172,15 +172,13 @@ fn verdict(mut errors: Vec<(&str, anyhow::Error)>, count: usize) -> anyhow::Resu
     if errors.is_empty() {
         return Ok(());
     }
-    if count == 1 {
-        if let Some((name, error)) = errors.pop() {
-            let bad = error.chain().any(|e| e.is::<BadInput>());
-            return Err(if bad {
-                bad_input(format!("{name}: {error:#}"))
-            } else {
-                error.context(name.to_string())
-            });
-        }
+    if let Some((name, error)) = errors.pop_if(|_| count == 1) {
+        let bad = error.chain().any(|e| e.is::<BadInput>());
+        return Err(if bad {
+            bad_input(format!("{name}: {error:#}"))
+        } else {
+            error.context(name.to_string())
+        });
     }
     let names: Vec<&str> = errors.iter().map(|(name, _)| *name).collect();
     let text = format!("{} of {count} targets failed: {}", errors.len(), names.join(", "));
