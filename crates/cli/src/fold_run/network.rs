@@ -42,7 +42,9 @@ pub struct Network {
     /// How features are made for it.
     pub features: FeatureConfig,
     config: Config,
-    ours: Arrays,
+    dims: Dims,
+    /// Until the network is loaded.
+    unread: Arrays,
     precision: Precision,
     loaded: Option<Model>,
 }
@@ -76,7 +78,8 @@ impl Network {
             }
         };
         let (weights_sha256, _) = sha256(&chosen.path)?;
-        Ok(Self { model, weights_sha256, features, config, ours, precision, loaded: None })
+        let dims = Dims::of_parameters(&ours, 0, 0, 0, 0);
+        Ok(Self { model, weights_sha256, features, config, dims, unread: ours, precision, loaded: None })
     }
 
     /// Whether templates are read.
@@ -86,7 +89,7 @@ impl Network {
 
     /// Sizes for the plan.
     pub fn dims(&self, r: usize, s: usize, extra: usize, templates: usize) -> Dims {
-        Dims::of_parameters(&self.ours, r, s, extra, templates)
+        Dims { r, s, extra, templates, ..self.dims }
     }
 
     /// Runs the network; `watch` is called after each block and may stop it, which gives `None`.
@@ -119,14 +122,18 @@ impl Network {
         }
     }
 
-    fn load(&self) -> anyhow::Result<Model> {
+    /// Converts the parameters one by one, each read array freed at once.
+    fn load(&mut self) -> anyhow::Result<Model> {
+        if self.unread.is_empty() {
+            return Err(bad_input("the parameters do not fit the network, as said before"));
+        }
         let mut params = std::collections::BTreeMap::new();
-        for (name, array) in &self.ours {
+        for (name, array) in std::mem::take(&mut self.unread) {
             let data = match self.precision {
                 Precision::F32 => array.to_f32(),
                 Precision::Bf16 => array.to_float(Dtype::BF16).to_f32(),
             };
-            params.insert(name.clone(), Tensor::from_vec(data, array.shape(), &Device::Cpu)?);
+            params.insert(name, Tensor::from_vec(data, array.shape(), &Device::Cpu)?);
         }
         Model::load(&self.config, params).map_err(bad_input)
     }
