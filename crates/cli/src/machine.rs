@@ -43,7 +43,8 @@ pub fn threads() -> usize {
 }
 
 /// f32 multiply-adds of our own matrix product, counted as two operations, in 10⁹ per second on all
-/// threads: the fastest of the 512³ products of about 50 ms, so that other programs count little. Measured once.
+/// threads: the fastest of the 512³ products of about 50 ms, so that other programs count little.
+/// Measured once.
 pub fn gflops() -> f64 {
     static MEASURED: OnceLock<f64> = OnceLock::new();
     *MEASURED.get_or_init(|| {
