@@ -131,9 +131,13 @@ mod tests {
     #[test]
     fn names_cannot_leave_their_place() {
         let name = "</script><script>alert(1)</script>{{data}}".to_string();
-        let page = render(&Report { name: name.clone(), notes: vec!["\u{2028}".to_string()], ..Report::default() });
+        let page =
+            render(&Report { name: name.clone(), notes: vec!["\u{2028}".to_string()], ..Report::default() });
         assert!(!page.contains("<script>alert"));
-        assert_eq!(page.matches("</script>").count(), render(&Report::default()).matches("</script>").count());
+        assert_eq!(
+            page.matches("</script>").count(),
+            render(&Report::default()).matches("</script>").count()
+        );
         assert!(!page.contains('\u{2028}'));
         assert!(page.contains("\\u003c/script>\\u003cscript>alert(1)"));
     }

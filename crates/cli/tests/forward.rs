@@ -1,0 +1,171 @@
+//! `foldry forward` against AlphaFold's own JAX code (tests/golden/fold.py, fold_b.py): every output after one
+//! pass and after recycling, losses, and the gradient of every parameter.
+
+use nn::files::{Arrays, read};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
+}
+
+/// Runs `foldry forward` on a golden and reads what it wrote.
+fn forward(case: &str, recycles: usize, more: &[&str]) -> Arrays {
+    let folder = golden(case);
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("out.safetensors");
+    let status = Command::new(env!("CARGO_BIN_EXE_foldry"))
+        .current_dir(&folder)
+        .args(["forward", "--config", "config.json", "--params", "params.npz", "--features", "features.npz"])
+        .args(["--recycles", &recycles.to_string(), "-o"])
+        .arg(&file)
+        .args(more)
+        .status()
+        .unwrap();
+    assert!(status.success(), "foldry forward ended with {status}");
+    // Read in full: the folder goes when this function returns.
+    read(&file)
+        .unwrap()
+        .1
+        .into_iter()
+        .map(|(n, a)| (n, nn::files::Array::from_f32(a.shape(), &a.to_f32())))
+        .collect()
+}
+
+/// Where both residues, or the residue, of an element are not padding. `r` is the padded length.
+fn unpadded(shape: &[usize], r: usize, residues: usize) -> Vec<bool> {
+    let count: usize = shape.iter().product();
+    (0..count)
+        .map(|i| {
+            let mut rest = i;
+            shape.iter().rev().all(|&n| {
+                let at = rest % n;
+                rest /= n;
+                n != r || at < residues
+            })
+        })
+        .collect()
+}
+
+/// (‖a − b‖ / ‖b‖, ‖b‖, max |a − b|) over the kept elements.
+fn distance(a: &[f32], b: &[f32], keep: &[bool]) -> (f64, f64, f64) {
+    assert_eq!(a.len(), b.len());
+    let (mut d2, mut n2, mut max) = (0.0, 0.0, 0f64);
+    for ((x, y), _) in a.iter().zip(b).zip(keep).filter(|(_, k)| **k) {
+        let d = f64::from(*x) - f64::from(*y);
+        assert!(d.is_finite());
+        d2 += d * d;
+        n2 += f64::from(*y).powi(2);
+        max = max.max(d.abs());
+    }
+    ((d2 / n2.max(1e-30)).sqrt(), n2.sqrt(), max)
+}
+
+/// Every golden output below `prefix` that the contract names must be there and agree.
+fn check_outputs(ours: &Arrays, golden: &Arrays, prefix: &str, r: usize, residues: usize) -> usize {
+    let mut compared = 0;
+    for (name, want) in golden.iter().filter_map(|(n, a)| Some((n.strip_prefix(prefix)?, a))) {
+        let Some(got) = ours.get(name) else { continue };
+        assert_eq!(got.shape(), want.shape(), "{name}");
+        let keep = unpadded(want.shape(), r, residues);
+        let (relative, norm, max) = distance(&got.to_f32(), &want.to_f32(), &keep);
+        assert!(norm > 0.0, "{name}: the golden is all zero");
+        assert!(relative <= 1e-5, "{prefix}{name}: relative error {relative:e}");
+        if name.contains("positions") {
+            assert!(max <= 1e-3, "{prefix}{name}: {max:e} Å off");
+        }
+        compared += 1;
+    }
+    compared
+}
+
+const CONTRACT: [&str; 10] = [
+    "representations/single",
+    "representations/pair",
+    "representations/msa_first_row",
+    "structure_module/final_atom_positions",
+    "structure_module/final_atom_mask",
+    "distogram/logits",
+    "masked_msa/logits",
+    "experimentally_resolved/logits",
+    "predicted_lddt/logits",
+    "plddt",
+];
+
+#[test]
+fn one_pass_and_four_agree_with_alphafold() {
+    let want = read(&golden("fold/outputs.safetensors")).unwrap().1;
+    for recycles in [0, 3] {
+        let ours = forward("fold", recycles, &[]);
+        for name in CONTRACT.iter().chain(&["predicted_aligned_error/logits", "ptm"]) {
+            assert!(ours.contains_key(*name), "{name} is missing");
+        }
+        // 17 residues of which the last 2 are padding.
+        assert!(check_outputs(&ours, &want, &format!("recycle_{recycles}/"), 17, 15) >= 20);
+    }
+}
+
+#[test]
+fn an_ensemble_without_templates_agrees_with_alphafold() {
+    let want = read(&golden("fold_b/outputs.safetensors")).unwrap().1;
+    for recycles in [0, 1] {
+        let ours = forward("fold_b", recycles, &[]);
+        assert!(CONTRACT.iter().all(|name| ours.contains_key(*name)));
+        assert!(!ours.contains_key("ptm"), "this model has no PAE head");
+        assert!(check_outputs(&ours, &want, &format!("recycle_{recycles}/"), 13, 13) >= 15);
+    }
+}
+
+/// Softmax ignores a shift of all its logits, so these gradients are rounding noise around zero.
+const NOISE: [&str; 2] = ["feat_2d_norm//offset", "attention_2d//bias"];
+
+#[test]
+fn losses_and_gradients_agree_with_alphafold() {
+    let want = read(&golden("fold/gradients.safetensors")).unwrap().1;
+    for recycles in [0, 1] {
+        let prefix = format!("recycle_{recycles}/");
+        let ours = forward("fold", recycles, &["--labels", "labels.npz", "--gradients"]);
+        let (mut losses, mut gradients) = (0, 0);
+        for (name, want) in want.iter().filter_map(|(n, a)| Some((n.strip_prefix(&prefix)?, a))) {
+            let (want, gradient) = (want.to_f32(), name.starts_with("gradients/"));
+            if !gradient && !(name == "loss" || name.ends_with("/loss")) {
+                continue;
+            }
+            let got = ours.get(name).unwrap_or_else(|| panic!("{name} is missing")).to_f32();
+            let (relative, norm, max) = distance(&got, &want, &vec![true; want.len()]);
+            if !gradient {
+                assert!(relative <= 1e-5, "{prefix}{name}: {got:?}, AlphaFold {want:?}");
+                losses += 1;
+            } else if norm < 1e-5 {
+                let recycled = recycles == 0 && name.contains("/prev_"); // its input is zero in the first pass
+                assert!(recycled || NOISE.iter().any(|n| name.ends_with(n)), "{name}: the golden vanishes");
+                assert!(max <= 1e-5, "{prefix}{name}: {max:e} off");
+            } else {
+                assert!(relative <= 1e-3, "{prefix}{name}: relative error {relative:e}");
+                gradients += 1;
+            }
+        }
+        assert!(losses >= 7 && gradients > 300, "{losses} losses, {gradients} gradients");
+        if recycles == 1 {
+            let all = ours.iter().filter(|(n, _)| n.starts_with("gradients/"));
+            for (name, g) in all {
+                let g = g.to_f32();
+                assert!(g.iter().all(|v| v.is_finite()) && g.iter().any(|v| *v != 0.0), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn parameters_that_do_not_fit_are_listed() {
+    let folder = golden("fold");
+    let run = Command::new(env!("CARGO_BIN_EXE_foldry"))
+        .current_dir(&folder)
+        .args(["forward", "--preset", "model_1_ptm", "--params", "params.npz", "--features", "features.npz"])
+        .args(["-o", "/nonexistent/out.safetensors"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(2), "{text}");
+    assert!(text.contains("missing") && text.contains("expected [256, 22], got [24, 22]"), "{text}");
+}
