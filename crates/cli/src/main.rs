@@ -30,6 +30,7 @@ enum Command {
     Score(commands::score::Args),
     Weights(commands::weights::Args),
     Doctor(commands::doctor::Args),
+    Bench(commands::bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Forward(args) => commands::forward::run(args),
         Command::Score(args) => commands::score::run(args),
         Command::Weights(args) => commands::weights::run(args),
+        Command::Bench(args) => commands::bench::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
     };
     failure::report(outcome)

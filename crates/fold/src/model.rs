@@ -118,7 +118,17 @@ impl Model {
     ///
     /// # Errors  Lists every parameter that is missing, misshapen or surplus.
     pub fn load(config: &Config, params: BTreeMap<String, Tensor>) -> Result<Self> {
-        let p = Params::new(params);
+        Self::build(config, Params::new(params))
+    }
+
+    /// A network of these sizes with made-up parameters, for timing.
+    ///
+    /// # Errors  If a tensor cannot be made.
+    pub fn made_up(config: &Config, seed: u64) -> Result<Self> {
+        Self::build(config, Params::made_up(seed))
+    }
+
+    fn build(config: &Config, p: Params) -> Result<Self> {
         let t = &config.embeddings_and_evoformer;
         let (c_m, c_z, c_e) = (t.msa_channel, t.pair_channel, t.extra_msa_channel);
         let stack = |name: &str, n: usize, c: usize, stack: Stack| -> nn::Result<Vec<Block>> {

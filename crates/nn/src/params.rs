@@ -15,6 +15,8 @@ pub struct Params {
 struct Store {
     tensors: BTreeMap<String, Tensor>,
     record: Mutex<Record>,
+    /// Seed of made-up parameters; `None` where they are given.
+    made_up: Option<u64>,
 }
 
 #[derive(Default)]
@@ -27,7 +29,13 @@ struct Record {
 impl Params {
     /// All parameters of one network, by full path.
     pub fn new(tensors: BTreeMap<String, Tensor>) -> Self {
-        let store = Store { tensors, record: Mutex::default() };
+        let store = Store { tensors, record: Mutex::default(), made_up: None };
+        Self { store: Arc::new(store), path: String::new() }
+    }
+
+    /// Whatever is asked for, as noise scaled by 1/√inputs: a network to time, or to start training from.
+    pub fn made_up(seed: u64) -> Self {
+        let store = Store { tensors: BTreeMap::new(), record: Mutex::default(), made_up: Some(seed) };
         Self { store: Arc::new(store), path: String::new() }
     }
 
@@ -49,6 +57,9 @@ impl Params {
     /// stood in for by zeros, so that [`Params::finish`] can list all faults at once.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let full = self.full(name);
+        if let Some(seed) = self.store.made_up {
+            return noise(&full, shape, seed);
+        }
         let mut record = self.store.record.lock().expect("no panic while held");
         match self.store.tensors.get(&full) {
             Some(t) if t.dims() == shape => {
@@ -101,6 +112,20 @@ impl Params {
         }
         Err(Error::Params(text))
     }
+}
+
+/// Uniform noise of variance 1/inputs, seeded by name; around 1 for the scale of a layer norm.
+fn noise(name: &str, shape: &[usize], seed: u64) -> Result<Tensor> {
+    let mut state = name.bytes().fold(seed | 1, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let centre = if shape.len() == 1 && name.ends_with("weight") { 1.0 } else { 0.0 };
+    let spread = if shape.len() == 1 { 0.1 } else { (3.0 / shape[1] as f32).sqrt() };
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            centre + spread * ((state >> 40) as f32 / (1u32 << 23) as f32 - 1.0)
+        })
+        .collect();
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }
 
 /// How many names of each kind an error lists.

@@ -1,5 +1,6 @@
 //! One subcommand a file: `Args` says what it takes, `run` does it.
 
+pub mod bench;
 pub mod doctor;
 pub mod fold;
 pub mod forward;

@@ -33,21 +33,22 @@ pub struct Inputs {
 }
 
 /// All outputs by AlphaFold's names, joined by `/`.
-pub fn run(inputs: Inputs) -> Result<Arrays> {
-    let (_, params) = canonical(&inputs.params).map_err(bad_input)?;
+pub fn run(mut inputs: Inputs) -> Result<Arrays> {
+    let (_, mut params) = canonical(&inputs.params).map_err(bad_input)?;
+    drop(std::mem::take(&mut inputs.params));
     let mut tensors = BTreeMap::new();
     let mut vars = BTreeMap::new();
-    for (name, array) in &params {
+    // Each array goes as its tensor comes, so that the parameters are held once.
+    while let Some((name, array)) = params.pop_first() {
         let t = Tensor::from_vec(array.to_f32(), array.shape(), &Device::Cpu)?;
         if inputs.gradients {
             let var = Var::from_tensor(&t)?;
             tensors.insert(name.clone(), var.as_tensor().clone());
-            vars.insert(name.clone(), var);
+            vars.insert(name, var);
         } else {
-            tensors.insert(name.clone(), t);
+            tensors.insert(name, t);
         }
     }
-    drop(params);
     let heads = Heads {
         msa_column: inputs.config.embeddings_and_evoformer.evoformer.msa_column_attention.num_head,
         template_pointwise: inputs.config.embeddings_and_evoformer.template.attention.num_head,

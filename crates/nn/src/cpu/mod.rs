@@ -6,11 +6,13 @@
 mod attention;
 mod gemm;
 mod level;
+mod peak;
 mod rows;
 mod threads;
 
 pub use attention::{HeadBlock, attend};
 pub use gemm::{Finish, Mat, Packed, gemm, gemm_parallel};
 pub use level::{Level, level};
+pub use peak::fma_peak;
 pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, softmax_row};
 pub use threads::{SharedMut, for_blocks, scratch};

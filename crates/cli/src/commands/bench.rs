@@ -1,0 +1,113 @@
+//! `foldry bench`: how fast the network runs here, and how far that is from what the cores can do.
+
+use crate::{machine, plan};
+use anyhow::{Result, anyhow};
+use features::{Duplicates, FeatureConfig, RawFeatures};
+use fold::{Config, Model, Taps};
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// Time the network with made-up parameters and report its share of the machine's peak.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// One pass of the full-size network (model_5_ptm: 48 Evoformer and 4 extra-MSA blocks)
+    Model(ModelArgs),
+}
+
+#[derive(clap::Args)]
+struct ModelArgs {
+    /// Residues, one run each
+    #[arg(long, value_delimiter = ',', default_values_t = [64usize, 128, 256])]
+    lengths: Vec<usize>,
+    /// Clustered alignment rows
+    #[arg(long, default_value_t = 512)]
+    msa: usize,
+    /// Extra alignment rows
+    #[arg(long, default_value_t = 1024)]
+    extra: usize,
+    /// Machine-readable lines on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<()> {
+    let What::Model(args) = args.what;
+    let config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
+    let model = Model::made_up(&config, 1)?;
+    let peak = nn::cpu::fma_peak(5);
+    if !args.json {
+        println!("one core: {peak:.0} GFLOP/s of f32 FMA; {}", machine::instructions());
+        println!(
+            "{:>5} {:>9} {:>9} {:>10} {:>9} {:>10}",
+            "r", "seconds", "CPU s", "GFLOP", "of peak", "peak GB"
+        );
+    }
+    for &r in &args.lengths {
+        let sample = sample(r, args.msa, args.extra)?;
+        let before = model.nothing_before(r)?;
+        let (start, cpu) = (Instant::now(), cpu_seconds());
+        model.pass(&sample, &before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        let gflop = plan::flops(&plan::Dims::full(r, args.msa, args.extra)) * 1e-9;
+        let share = gflop / cpu / peak;
+        let memory = peak_memory();
+        if args.json {
+            let line = serde_json::json!({"residues": r, "msa": args.msa, "extra_msa": args.extra, "seconds": seconds,
+                "cpu_seconds": cpu, "gflop": gflop, "share_of_peak": share, "core_peak_gflops": peak, "peak_bytes": memory});
+            println!("{line}");
+        } else {
+            let share = 100.0 * share;
+            println!(
+                "{r:>5} {seconds:>9.1} {cpu:>9.1} {gflop:>10.0} {share:>8.0}% {:>10.2}",
+                memory as f64 / 1e9
+            );
+        }
+    }
+    Ok(())
+}
+
+/// One sample of a random alignment that fills all rows.
+fn sample(r: usize, msa: usize, extra: usize) -> Result<Vec<features::ModelInput>> {
+    let mut state = 1u64;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(chem::residue::RESTYPES[(state >> 40) as usize % 20])
+    };
+    let mut text = String::new();
+    for row in 0..msa + extra {
+        let letters: String = (0..r).map(|_| letter()).collect();
+        write!(text, ">{row}\n{letters}\n")?;
+    }
+    let (alignment, _) = msa::a3m::parse("bench", text.as_bytes(), &msa::Limits::default())?;
+    let query: String = alignment.row(0).iter().map(|&b| char::from(b)).collect();
+    let mut config = FeatureConfig::preset("model_5_ptm")?;
+    config.common.num_recycle = 0;
+    config.common.max_extra_msa = extra;
+    config.eval.max_msa_clusters = msa;
+    let raw = RawFeatures::new(&query, &[&alignment], Duplicates::Keep)?;
+    Ok(features::process(&raw, &config, 1)?.samples)
+}
+
+/// CPU time of this process, all threads; 0 where the system does not tell.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> =
+        stat.rsplit(')').next().unwrap_or("").split_whitespace().filter_map(|f| f.parse().ok()).collect();
+    // utime and stime, the 14th and 15th fields; the state letter before them is no number. Ticks of 10 ms.
+    fields.get(10..12).map_or(0.0, |t| (t[0] + t[1]) / 100.0)
+}
+
+/// Most memory this process has held, bytes; 0 where the system does not tell.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
