@@ -260,65 +260,115 @@ mod x86 {
 
     #[target_feature(enable = "avx512f")]
     pub unsafe fn avx512(t: &Tile) {
-        macro_rules! rows {
-            ($($n:literal)*) => {
-                match (t.rows, t.columns > 16) {
-                    // SAFETY: as the caller's.
-                    $(($n, true) => unsafe { block::<$n, 2>(t) },
-                    ($n, false) => unsafe { block::<$n, 1>(t) },)*
-                    _ => unreachable!("a tile has 1 to 12 rows"),
-                }
-            };
+        // SAFETY: as the caller's.
+        unsafe {
+            match (t.rows, t.columns > 16) {
+                (1, true) => wide_1(t),
+                (2, true) => wide_2(t),
+                (3, true) => wide_3(t),
+                (4, true) => wide_4(t),
+                (5, true) => wide_5(t),
+                (6, true) => wide_6(t),
+                (7, true) => wide_7(t),
+                (8, true) => wide_8(t),
+                (9, true) => wide_9(t),
+                (10, true) => wide_10(t),
+                (11, true) => wide_11(t),
+                (12, true) => wide_12(t),
+                (1, false) => narrow_1(t),
+                (2, false) => narrow_2(t),
+                (3, false) => narrow_3(t),
+                (4, false) => narrow_4(t),
+                (5, false) => narrow_5(t),
+                (6, false) => narrow_6(t),
+                (7, false) => narrow_7(t),
+                (8, false) => narrow_8(t),
+                (9, false) => narrow_9(t),
+                (10, false) => narrow_10(t),
+                (11, false) => narrow_11(t),
+                (12, false) => narrow_12(t),
+                _ => unreachable!("a tile has 1 to 12 rows"),
+            }
         }
-        rows!(1 2 3 4 5 6 7 8 9 10 11 12);
     }
 
-    /// R rows by V vectors of 16 columns.
+    /// Functions for one number of rows: two vectors of 16 columns, or one. Every index into the
+    /// accumulators is a literal: with loops over them the compiler keeps them in memory, at half the speed.
+    macro_rules! block {
+        ($wide:ident, $narrow:ident, $rows:literal: $($i:literal)*) => {
+            #[target_feature(enable = "avx512f")]
+            unsafe fn $wide(t: &Tile) {
+                let mut acc = [[_mm512_setzero_ps(); 2]; $rows];
+                let (mut a, mut b, lda) = (t.a, t.b, t.a_stride);
+                // SAFETY: B has depth × NR elements, A has as many rows, of at least `depth`.
+                unsafe {
+                    for _ in 0..t.depth {
+                        let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
+                        $(
+                            let x = _mm512_set1_ps(*a.add($i * lda));
+                            acc[$i][0] = _mm512_fmadd_ps(x, b0, acc[$i][0]);
+                            acc[$i][1] = _mm512_fmadd_ps(x, b1, acc[$i][1]);
+                        )*
+                        a = a.add(1);
+                        b = b.add(NR);
+                    }
+                    $(
+                        store(t, $i, 0, acc[$i][0]);
+                        store(t, $i, 16, acc[$i][1]);
+                    )*
+                }
+            }
+
+            #[target_feature(enable = "avx512f")]
+            unsafe fn $narrow(t: &Tile) {
+                let mut acc = [_mm512_setzero_ps(); $rows];
+                let (mut a, mut b, lda) = (t.a, t.b, t.a_stride);
+                // SAFETY: as above.
+                unsafe {
+                    for _ in 0..t.depth {
+                        let b0 = _mm512_loadu_ps(b);
+                        $(acc[$i] = _mm512_fmadd_ps(_mm512_set1_ps(*a.add($i * lda)), b0, acc[$i]);)*
+                        a = a.add(1);
+                        b = b.add(NR);
+                    }
+                    $(store(t, $i, 0, acc[$i]);)*
+                }
+            }
+        };
+    }
+
+    block!(wide_1, narrow_1, 1: 0);
+    block!(wide_2, narrow_2, 2: 0 1);
+    block!(wide_3, narrow_3, 3: 0 1 2);
+    block!(wide_4, narrow_4, 4: 0 1 2 3);
+    block!(wide_5, narrow_5, 5: 0 1 2 3 4);
+    block!(wide_6, narrow_6, 6: 0 1 2 3 4 5);
+    block!(wide_7, narrow_7, 7: 0 1 2 3 4 5 6);
+    block!(wide_8, narrow_8, 8: 0 1 2 3 4 5 6 7);
+    block!(wide_9, narrow_9, 9: 0 1 2 3 4 5 6 7 8);
+    block!(wide_10, narrow_10, 10: 0 1 2 3 4 5 6 7 8 9);
+    block!(wide_11, narrow_11, 11: 0 1 2 3 4 5 6 7 8 9 10);
+    block!(wide_12, narrow_12, 12: 0 1 2 3 4 5 6 7 8 9 10 11);
+
+    /// Finishes 16 columns of one row of C from `column` on.
     #[target_feature(enable = "avx512f")]
     #[inline]
-    unsafe fn block<const R: usize, const V: usize>(t: &Tile) {
-        let mut acc = [[_mm512_setzero_ps(); V]; R];
-        let (mut a, mut b) = (t.a, t.b);
-        for _ in 0..t.depth {
-            // SAFETY: B has depth × NR elements, A has R rows of at least `depth`.
-            unsafe {
-                let mut lanes = [_mm512_setzero_ps(); V];
-                for (v, lane) in lanes.iter_mut().enumerate() {
-                    *lane = _mm512_loadu_ps(b.add(16 * v));
-                }
-                for i in 0..R {
-                    let x = _mm512_set1_ps(*a.add(i * t.a_stride));
-                    for v in 0..V {
-                        acc[i][v] = _mm512_fmadd_ps(x, lanes[v], acc[i][v]);
-                    }
-                }
-                a = a.add(1);
-                b = b.add(NR);
+    unsafe fn store(t: &Tile, row: usize, column: usize, mut x: __m512) {
+        let columns = (t.columns - column).min(16);
+        let mask = ((1u32 << columns) - 1) as __mmask16;
+        // SAFETY: masked to the columns that exist; bias is null or has them too.
+        unsafe {
+            let c = t.c.add(row * t.c_stride + column);
+            if t.accumulate {
+                x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, c));
             }
-        }
-        for v in 0..V {
-            let columns = (t.columns - 16 * v).min(16);
-            let mask = ((1u32 << columns) - 1) as __mmask16;
-            // SAFETY: masked to the columns that exist.
-            unsafe {
-                let bias = if t.bias.is_null() {
-                    _mm512_setzero_ps()
-                } else {
-                    _mm512_maskz_loadu_ps(mask, t.bias.add(16 * v))
-                };
-                for i in 0..R {
-                    let c = t.c.add(i * t.c_stride + 16 * v);
-                    let mut x = acc[i][v];
-                    if t.accumulate {
-                        x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, c));
-                    }
-                    x = _mm512_add_ps(x, bias);
-                    if t.relu {
-                        x = _mm512_max_ps(x, _mm512_setzero_ps());
-                    }
-                    _mm512_mask_storeu_ps(c, mask, x);
-                }
+            if !t.bias.is_null() {
+                x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, t.bias.add(column)));
             }
+            if t.relu {
+                x = _mm512_max_ps(x, _mm512_setzero_ps());
+            }
+            _mm512_mask_storeu_ps(c, mask, x);
         }
     }
 }
