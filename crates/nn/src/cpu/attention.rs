@@ -1,7 +1,7 @@
 //! Softmax attention of one head over a block of queries; the full logits matrix never exists.
 
 use super::gemm::{Finish, Mat, Packed, gemm};
-use super::rows::softmax_row;
+use super::rows::{scale_row, softmax_row};
 use super::threads::scratch;
 
 /// Queries whose logits are held at a time.
@@ -27,15 +27,19 @@ pub struct HeadBlock<'a> {
 pub fn attend(head: &HeadBlock<'_>, queries: usize, out: &mut [f32], out_stride: usize) {
     let keys = head.k.n();
     scratch(QUERIES * keys, |logits| {
+        let mut inverse = [0f32; QUERIES];
         for q0 in (0..queries).step_by(QUERIES) {
             let rows = QUERIES.min(queries - q0);
             gemm(head.q.from_row(q0), rows, head.k, logits, keys, Finish::default());
             for (i, row) in logits.chunks_exact_mut(keys).take(rows).enumerate() {
                 let bias = if head.bias.is_empty() { &[] } else { &head.bias[(q0 + i) * keys..][..keys] };
-                softmax_row(row, head.scale, bias, head.mask);
+                inverse[i] = softmax_row(row, head.scale, bias, head.mask);
             }
             let out = &mut out[q0 * out_stride..];
             gemm(Mat::new(logits, keys), rows, head.v, out, out_stride, Finish::default());
+            for (i, inverse) in inverse.iter().enumerate().take(rows) {
+                scale_row(&mut out[i * out_stride..][..head.v.n()], *inverse);
+            }
         }
     });
 }

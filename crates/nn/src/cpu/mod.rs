@@ -14,5 +14,5 @@ pub use attention::{HeadBlock, attend};
 pub use gemm::{Finish, Mat, Packed, gemm, gemm_parallel};
 pub use level::{Level, level};
 pub use peak::fma_peak;
-pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, softmax_row};
+pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, scale_row, softmax_row};
 pub use threads::{SharedMut, for_blocks, scratch};

@@ -61,38 +61,73 @@ dispatch! {
 }
 
 dispatch! {
-    /// `logits·scale + bias + mask`, then softmax in place. `bias` may be empty; `mask` is added.
+    /// Softmax without its division: e^(x − max) in place of `logits`, where x = logits·scale + bias + mask.
+    /// `bias` may be empty. Returns 1 / Σ, for the caller to multiply the weighted sum by.
     ///
     /// # Panics  if the lengths differ.
-    pub fn softmax_row[fma, exp](logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) {
+    pub fn softmax_row[fma, exp](logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) -> f32 {
         let n = logits.len();
         assert!(mask.len() == n && (bias.is_empty() || bias.len() == n));
         let mut max = [f32::MIN; LANES];
-        if bias.is_empty() {
-            for i in 0..n {
-                logits[i] = fma(logits[i], scale, mask[i]);
+        let larger = |a: f32, b: f32| if a > b { a } else { b };
+        let whole = n - n % LANES;
+        for at in (0..whole).step_by(LANES) {
+            let x: &mut [f32; LANES] = lanes_mut(logits, at);
+            let m: &[f32; LANES] = lanes(mask, at);
+            if bias.is_empty() {
+                for l in 0..LANES {
+                    x[l] = fma(x[l], scale, m[l]);
+                }
+            } else {
+                let b: &[f32; LANES] = lanes(bias, at);
+                for l in 0..LANES {
+                    x[l] = fma(x[l], scale, b[l]) + m[l];
+                }
             }
-        } else {
-            for i in 0..n {
-                logits[i] = fma(logits[i], scale, bias[i]) + mask[i];
-            }
-        }
-        let chunks = logits.chunks_exact(LANES);
-        for (l, &v) in chunks.remainder().iter().enumerate() {
-            max[l] = v;
-        }
-        for c in chunks {
             for l in 0..LANES {
-                max[l] = if c[l] > max[l] { c[l] } else { max[l] };
+                max[l] = larger(x[l], max[l]);
             }
         }
-        let max = max.iter().fold(f32::MIN, |a, &b| if b > a { b } else { a });
-        for v in logits.iter_mut() {
-            *v = exp(*v - max);
+        for i in whole..n {
+            let b = if bias.is_empty() { 0.0 } else { bias[i] };
+            logits[i] = fma(logits[i], scale, b) + mask[i];
+            max[i - whole] = larger(logits[i], max[i - whole]);
         }
-        let inv = 1.0 / sum(logits, |v| v);
-        for v in logits.iter_mut() {
-            *v *= inv;
+        let max = max.iter().fold(f32::MIN, |a, &b| larger(b, a));
+        let mut total = [0f32; LANES];
+        for at in (0..whole).step_by(LANES) {
+            let x: &mut [f32; LANES] = lanes_mut(logits, at);
+            for l in 0..LANES {
+                x[l] = exp(x[l] - max);
+            }
+            for l in 0..LANES {
+                total[l] += x[l];
+            }
+        }
+        for i in whole..n {
+            logits[i] = exp(logits[i] - max);
+            total[i - whole] += logits[i];
+        }
+        1.0 / total.iter().sum::<f32>()
+    }
+}
+
+/// `LANES` elements from `at` on, as an array, so that loops over them become single instructions.
+#[inline(always)]
+fn lanes(x: &[f32], at: usize) -> &[f32; LANES] {
+    x[at..at + LANES].try_into().expect("as long as the array")
+}
+
+#[inline(always)]
+fn lanes_mut(x: &mut [f32], at: usize) -> &mut [f32; LANES] {
+    (&mut x[at..at + LANES]).try_into().expect("as long as the array")
+}
+
+dispatch! {
+    /// `row *= factor`.
+    pub fn scale_row[fma, exp](row: &mut [f32], factor: f32) {
+        for v in row.iter_mut() {
+            *v *= factor;
         }
     }
 }
@@ -170,7 +205,8 @@ mod tests {
             let bias: Vec<f32> = (0..n).map(|i| (i % 5) as f32 * 0.3).collect();
             let mask: Vec<f32> = (0..n).map(|i| if i % 7 == 3 { -1e9 } else { 0.0 }).collect();
             let mut got = x.clone();
-            softmax_row(&mut got, 0.5, &bias, &mask);
+            let inverse = softmax_row(&mut got, 0.5, &bias, &mask);
+            scale_row(&mut got, inverse);
             let e: Vec<f64> =
                 (0..n).map(|i| (0.5 * x[i] as f64 + bias[i] as f64 + mask[i] as f64).exp()).collect();
             let total: f64 = e.iter().sum();
@@ -183,7 +219,8 @@ mod tests {
     #[test]
     fn masked_rows_are_uniform_as_in_alphafold() {
         let mut x = [0.5f32, -0.25, 0.125];
-        softmax_row(&mut x, 1.0, &[], &[-1e9; 3]);
+        let inverse = softmax_row(&mut x, 1.0, &[], &[-1e9; 3]);
+        scale_row(&mut x, inverse);
         assert!(x.iter().all(|v| (v - 1.0 / 3.0).abs() < 1e-6), "{x:?}");
     }
 

@@ -3,7 +3,8 @@
 
 use super::plain;
 use crate::cpu::{
-    Finish, Mat, Packed, SharedMut, for_blocks, gemm, layer_norm_row, mul_sigmoid, scratch, softmax_row,
+    Finish, Mat, Packed, SharedMut, for_blocks, gemm, layer_norm_row, mul_sigmoid, scale_row, scratch,
+    softmax_row,
 };
 use crate::fused::{Fused, apply};
 use candle_core::{Result, Shape, Tensor};
@@ -85,7 +86,8 @@ impl Fused for GlobalAttention {
                 };
                 gemm(Mat::new(q, d), h, &keys, logits, s, Finish::default());
                 for row in logits.chunks_exact_mut(s) {
-                    softmax_row(row, (d as f32).powf(-0.5), &[], bias);
+                    let inverse = softmax_row(row, (d as f32).powf(-0.5), &[], bias);
+                    scale_row(row, inverse);
                 }
                 let values = {
                     let mut p = Packed::empty();
