@@ -23,7 +23,7 @@ pub(crate) fn exp_lane<const FMA: bool>(x: f32) -> f32 {
     }
     let y = fma(p * r, r, r) + 1.0;
     // SAFETY: |n| ≤ 127 after the clamp.
-    let scale = f32::from_bits(((unsafe { n.to_int_unchecked::<i32>() } + 127) << 23) as u32);
+    let scale = f32::from_bits(((unsafe { n.to_int_unchecked::<i32>() }.wrapping_add(127)) << 23) as u32);
     y * scale
 }
 
