@@ -19,7 +19,11 @@ impl Frames {
     /// All at the origin, unturned ("black hole").
     pub fn identity(r: usize) -> Result<Self> {
         let quaternion = from_vec([1.0, 0.0, 0.0, 0.0].repeat(r), &[r, 4])?;
-        let translation = from_vec(vec![0.0; r * 3], &[r, 3])?;
+        Self::new(quaternion, from_vec(vec![0.0; r * 3], &[r, 3])?)
+    }
+
+    /// From unit quaternions `[r, 4]` and translations `[r, 3]`.
+    pub fn new(quaternion: Tensor, translation: Tensor) -> Result<Self> {
         Ok(Self { rotation: rotation(&quaternion)?, quaternion, translation })
     }
 
@@ -43,7 +47,7 @@ impl Frames {
         let norm = quaternion.sqr()?.sum_keepdim(1)?.sqrt()?;
         let quaternion = quaternion.broadcast_div(&norm)?;
         let shift = turn_points(&self.rotation, &update.narrow(1, 3, 3)?)?;
-        Ok(Self { rotation: rotation(&quaternion)?, quaternion, translation: (&self.translation + shift)? })
+        Self::new(quaternion, (&self.translation + shift)?)
     }
 
     /// Without gradient through the rotation, as between layers of the structure module.

@@ -33,6 +33,22 @@ pub struct StructureOutput {
     pub atom37_mask: Tensor,
 }
 
+/// What one layer gives.
+pub(crate) struct Layer {
+    /// The update of invariant point attention `[r, c]`.
+    pub attention: Tensor,
+    /// Single representation `[r, c]`.
+    pub single: Tensor,
+    /// Backbone frames, in units of `position_scale` Å.
+    pub frames: Frames,
+    /// Torsions (sin, cos) `[r, 7, 2]`.
+    pub angles: Tensor,
+    /// The same before normalisation.
+    pub raw_angles: Tensor,
+    /// Rigid groups and atoms, Å.
+    pub atoms: AllAtoms,
+}
+
 /// Torsions from the single representation.
 struct AngleResnet {
     input: Linear,
@@ -105,23 +121,19 @@ impl StructureModule {
         let mut frames = Frames::identity(aatype.len())?;
         let (mut traj, mut angles, mut raw_angles) = (Vec::new(), Vec::new(), Vec::new());
         let mut last: Option<AllAtoms> = None;
-        for layer in 0..self.layers {
-            let tap = |name: &str, t: &Tensor| taps.add(|| format!("structure_module.{layer}.{name}"), t);
-            let update = self.ipa.forward(&s, &z, &mask, &frames)?;
-            tap("ipa", &update);
-            s = self.norm_ipa.forward(&(s + update)?)?;
-            s = self.norm_transition.forward(&(&s + self.transition(&s)?)?)?;
-            tap("s", &s);
-            frames = frames.update(&self.backbone.forward(&s)?)?;
-            let (unit, raw) = self.angles.forward(&s, &initial)?;
-            let atoms = all_atoms(&aatype, &frames, self.scale, &unit)?;
-            tap("angles", &unit);
-            tap("atom14", &atoms.atom14);
-            traj.push(frames.to_tensor(self.scale)?);
-            angles.push(unit);
-            raw_angles.push(raw);
-            last = Some(atoms);
-            frames = frames.stop_rotation();
+        for number in 0..self.layers {
+            let tap = |name: &str, t: &Tensor| taps.add(|| format!("structure_module.{number}.{name}"), t);
+            let layer = self.layer(&s, &z, &mask, &frames, &initial, &aatype)?;
+            tap("ipa", &layer.attention);
+            tap("s", &layer.single);
+            tap("angles", &layer.angles);
+            tap("atom14", &layer.atoms.atom14);
+            traj.push(layer.frames.to_tensor(self.scale)?);
+            angles.push(layer.angles);
+            raw_angles.push(layer.raw_angles);
+            last = Some(layer.atoms);
+            s = layer.single;
+            frames = layer.frames.stop_rotation();
         }
         let atoms =
             last.ok_or_else(|| crate::Error::Config("structure module: expected at least 1 layer".into()))?;
@@ -137,6 +149,31 @@ impl StructureModule {
             atom37,
             atom37_mask,
         })
+    }
+
+    /// One layer: from `s` `[r, c]` and frames, given `z` `[r, r, c_z]` and `initial` `[r, c_s]`, both
+    /// normalised.
+    pub(crate) fn layer(
+        &self,
+        s: &Tensor,
+        z: &Tensor,
+        mask: &Tensor,
+        frames: &Frames,
+        initial: &Tensor,
+        aatype: &[u8],
+    ) -> candle_core::Result<Layer> {
+        let attention = self.ipa.forward(s, z, mask, frames)?;
+        let s = self.norm_ipa.forward(&(s + &attention)?)?;
+        let single = self.norm_transition.forward(&(&s + self.transition(&s)?)?)?;
+        let frames = frames.update(&self.backbone.forward(&single)?)?;
+        let (angles, raw_angles) = self.angles(&single, initial)?;
+        let atoms = all_atoms(aatype, &frames, self.scale, &angles)?;
+        Ok(Layer { attention, single, frames, angles, raw_angles, atoms })
+    }
+
+    /// Torsions `[r, 7, 2]`: of unit length, and as they come out.
+    pub(crate) fn angles(&self, s: &Tensor, initial: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
+        self.angles.forward(s, initial)
     }
 
     fn transition(&self, s: &Tensor) -> candle_core::Result<Tensor> {
@@ -162,7 +199,7 @@ impl AngleResnet {
 }
 
 /// Atoms in the sparse numbering, zero where a residue has none, and which exist.
-fn atom37(atom14: &Tensor, x: &ModelInput) -> Result<(Tensor, Tensor)> {
+pub(crate) fn atom37(atom14: &Tensor, x: &ModelInput) -> Result<(Tensor, Tensor)> {
     let r = x.num_res();
     let index: Vec<u32> = x
         .atoms

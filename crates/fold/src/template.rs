@@ -79,7 +79,7 @@ impl TemplateEmbedder {
 
     /// Features of template `t`, `[r, r, width]`: distance bins, pseudo-β mask, residue types of j and of i,
     /// directions, backbone mask; all times the backbone mask.
-    fn pair_features(&self, input: &TemplateInput, t: usize) -> (Vec<f32>, usize) {
+    pub(crate) fn pair_features(&self, input: &TemplateInput, t: usize) -> (Vec<f32>, usize) {
         let r = input.aatype.ncols();
         let bins = self.bins.num_bins;
         let width = bins + 1 + 2 * TYPES + 4;

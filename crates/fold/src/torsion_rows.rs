@@ -36,6 +36,12 @@ impl TorsionRows {
 
     /// Rows `[t, r, c_m]` and their mask `[t, r]`.
     pub fn forward(&self, input: &TemplateInput) -> Result<(Tensor, Tensor)> {
+        let (features, mask) = self.features(input)?;
+        Ok((self.second.forward(&self.first.relu(&features)?)?, mask))
+    }
+
+    /// What is embedded, `[t, r, 57]`, and the mask.
+    pub(crate) fn features(&self, input: &TemplateInput) -> Result<(Tensor, Tensor)> {
         let (t, r) = input.aatype.dim();
         let (mut features, mut mask) = (Vec::with_capacity(t * r * WIDTH), Vec::with_capacity(t * r));
         for template in 0..t {
@@ -60,7 +66,6 @@ impl TorsionRows {
                 mask.push(torsions.mask[i][PSI]);
             }
         }
-        let rows = self.second.forward(&self.first.relu(&from_vec(features, &[t, r, WIDTH])?)?)?;
-        Ok((rows, from_vec(mask, &[t, r])?))
+        Ok((from_vec(features, &[t, r, WIDTH])?, from_vec(mask, &[t, r])?))
     }
 }
