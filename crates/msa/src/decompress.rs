@@ -13,7 +13,7 @@ pub(crate) fn decompress(file: &str, bytes: Vec<u8>, limits: &Limits) -> Result<
     let damaged = |format| move |source| Error::Compressed { file: file.to_string(), format, source };
     match bytes.as_slice() {
         [0x1f, 0x8b, ..] => {
-            let decoder = flate2::read::MultiGzDecoder::new(bytes.as_slice());
+            let decoder = Members(Some(flate2::bufread::GzDecoder::new(bytes.as_slice())));
             bounded(file, decoder, bytes.len(), limits, damaged("gzip"))
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
@@ -21,6 +21,23 @@ pub(crate) fn decompress(file: &str, bytes: Vec<u8>, limits: &Limits) -> Result<
             bounded(file, decoder, bytes.len(), limits, damaged("zstd"))
         }
         _ => Ok(bytes),
+    }
+}
+
+/// One gzip member after another; zeros behind the last are padding, as tapes and some tools leave them.
+struct Members<'a>(Option<flate2::bufread::GzDecoder<&'a [u8]>>);
+
+impl Read for Members<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(decoder) = &mut self.0 {
+            let count = decoder.read(out)?;
+            if count > 0 || out.is_empty() {
+                return Ok(count);
+            }
+            let rest = self.0.take().map_or(&[][..], flate2::bufread::GzDecoder::into_inner);
+            self.0 = rest.iter().any(|&b| b != 0).then(|| flate2::bufread::GzDecoder::new(rest));
+        }
+        Ok(0)
     }
 }
 
@@ -63,7 +80,9 @@ mod tests {
         let limits = Limits::default();
         let mut two_members = gzip(&text[..4]);
         two_members.extend(gzip(&text[4..]));
-        for packed in [text.clone(), gzip(&text), two_members, zstd::encode_all(&text[..], 3).unwrap()] {
+        let mut padded = gzip(&text);
+        padded.extend([0; 512]);
+        for packed in [text.clone(), gzip(&text), two_members, padded, zstd::encode_all(&text[..], 3).unwrap()] {
             assert_eq!(decompress("x", packed, &limits).unwrap(), text);
         }
     }

@@ -1,18 +1,35 @@
 //! FASTA: one target a record.
 
 use crate::name::from_header;
-use crate::residues::canonicalise;
+use crate::residues::{canonicalise, nucleotides};
 use crate::text::{Record, Text, first_word, header_text, residue_error};
 use crate::{Change, Error, Limits, Note, Target};
 
-/// Reads every record as a target; `stem` names those whose header is empty.
-pub(crate) fn parse(text: &Text<'_>, stem: &str, limits: &Limits) -> Result<Vec<Target>, Error> {
+/// A record that is no target, and the name it would have had.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub name: String,
+    pub error: Error,
+}
+
+/// Reads every record as a target, or as what is wrong with it; `stem` names those whose header is empty.
+///
+/// # Errors  if the file as a whole has no records.
+pub(crate) fn parse(
+    text: &Text<'_>,
+    stem: &str,
+    limits: &Limits,
+) -> Result<Vec<Result<Target, Refused>>, Error> {
     let records = text.records(limits.records, "records")?;
-    let mut targets = Vec::with_capacity(records.len());
-    for (index, record) in records.iter().enumerate() {
-        targets.push(target(text, record, &format!("{stem}_{}", index + 1), limits)?);
-    }
-    if let Some(first) = targets.first_mut() {
+    let read = |(index, record): (usize, &Record<'_>)| {
+        let unnamed = format!("{stem}_{}", index + 1);
+        target(text, record, &unnamed, limits).map_err(|error| {
+            let name = from_header(&header_text(record.header).0, &unnamed).safe;
+            Refused { name, error }
+        })
+    };
+    let mut targets: Vec<_> = records.iter().enumerate().map(read).collect();
+    if let Some(first) = targets.iter_mut().find_map(|t| t.as_mut().ok()) {
         first.notes.splice(0..0, text.notes.iter().cloned());
         if let Some(note) = looks_aligned(text, &records) {
             first.notes.push(note);
@@ -47,6 +64,9 @@ fn target(text: &Text<'_>, record: &Record<'_>, unnamed: &str, limits: &Limits) 
         say(Change::Gaps(residues.gaps));
     }
     canonicalise(&mut residues.letters, &place, &mut notes);
+    if let Some(change) = nucleotides(&residues.letters) {
+        notes.push(Note { place, change });
+    }
     Ok(Target {
         name: name.safe,
         description,
@@ -121,7 +141,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<Vec<Target>, Error> {
         let text = Text::new("x.fasta", bytes)?;
-        parse(&text, "x", &Limits::default())
+        parse(&text, "x", &Limits::default())?.into_iter().map(|t| t.map_err(|r| r.error)).collect()
     }
 
     fn one(bytes: &[u8]) -> (String, Vec<String>) {
@@ -148,7 +168,7 @@ mod tests {
             notes,
             [
                 "x.fasta: byte order mark skipped",
-                "x.fasta: Windows line ends read as line ends",
+                "x.fasta: Windows or old Mac line ends (`\\r`) read as line ends",
                 "x.fasta:1: 4 lower-case residues read as upper case",
                 "x.fasta:1: 2 stops (`*`) at the end dropped",
                 "x.fasta:1: 1 gap (`-`) removed",
@@ -189,6 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_record_leaves_the_others() {
+        let text = Text::new("x.fasta", b"\xef\xbb\xbf>a b\nM1\n>\nMK\n>c\n\n").unwrap();
+        let read = parse(&text, "x", &Limits::default()).unwrap();
+        let names: Vec<_> = read.iter().map(|t| t.as_ref().map_or_else(|r| &r.name, |t| &t.name)).collect();
+        assert_eq!(names, ["a", "x_2", "c"]);
+        assert!(read[0].is_err() && read[2].is_err());
+        assert_eq!(read[1].as_ref().unwrap().notes[0].change, Change::ByteOrderMark);
+    }
+
+    #[test]
+    fn bases_are_told_from_residues() {
+        let notes = |bytes| read(bytes).unwrap()[0].notes.iter().any(|n| n.change == Change::Nucleotides);
+        assert!(notes(b">d\nACGTTGCAACGTNACGTTGCA\n") && notes(b">r\nacguugcaacguacguugca\n"));
+        assert!(!notes(b">p\nACGTTGCAACGTACGTTGCAM\n") && !notes(b">short\nGACGATG\n"));
+        assert!(!notes(b">g\nGGGGGGGGGGGGGGGGGGGGGGGGG\n"));
+    }
+
+    #[test]
     fn headers_may_be_anything() {
         let targets = read(b">\nMK\n>caf\xe9\nML\n>../etc\nMV\n").unwrap();
         let names: Vec<_> = targets.iter().map(|t| t.name.as_str()).collect();
@@ -200,9 +238,11 @@ mod tests {
     #[test]
     fn limits_hold() {
         let limits = Limits { records: 2, columns: 3, ..Limits::default() };
-        let run = |bytes| parse(&Text::new("x", bytes).unwrap(), "x", &limits).unwrap_err().to_string();
-        assert_eq!(run(b">a\nM\n>b\nM\n>c\nM"), "x: expected at most 2 records, found more");
-        assert_eq!(run(b">a\nMKVL"), "x: expected at most 3 residues in one sequence, found more");
+        let run = |bytes| parse(&Text::new("x", bytes).unwrap(), "x", &limits);
+        let whole = run(b">a\nM\n>b\nM\n>c\nM").unwrap_err().to_string();
+        assert_eq!(whole, "x: expected at most 2 records, found more");
+        let one = run(b">a\nMKVL").unwrap().remove(0).unwrap_err().error.to_string();
+        assert_eq!(one, "x: expected at most 3 residues in one sequence, found more");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! From paths to targets: files, folders and standard input, in any known format.
 
 use crate::decompress::decompress;
-use crate::name::Taken;
+use crate::fasta::Refused;
+use crate::name::{Taken, from_header};
 use crate::text::Text;
 use crate::{Change, Error, Limits, Msa, Note, Target, a3m, fasta, stockholm};
 use std::io::Read;
@@ -14,37 +15,92 @@ pub struct Loaded {
     pub targets: Vec<Target>,
     /// Files and folders inside a given folder that are of no known format.
     pub skipped: Vec<PathBuf>,
+    /// What is wrong with files and FASTA records that could not be read; all others were.
+    pub failed: Vec<Error>,
 }
 
 /// Reads files, folders (not what lies in folders below them) and `-`, standard input.
 ///
-/// Names are made unique. In a folder, an alignment beside a FASTA file of one record with the same stem
-/// and sequence is used for it rather than folded once more.
+/// Names are made unique; a record that cannot be read keeps its name from others, so that names stay when
+/// it is put right. An alignment and a FASTA file of one record, both of one stem and sequence, are one target.
 ///
-/// # Errors  the first bad file's, naming the place.
+/// # Errors  standard input given twice. Bad files do not stop the good ones, see [`Loaded::failed`].
 pub fn load(inputs: &[PathBuf], limits: &Limits) -> Result<Loaded, Error> {
     let count = inputs.iter().filter(|p| is_stdin(p)).count();
     if count > 1 {
         return Err(Error::StandardInput { count });
     }
-    let mut loaded = Loaded::default();
+    let (mut loaded, mut sets) = (Loaded::default(), Vec::new());
     for path in inputs {
-        if !is_stdin(path) && path.is_dir() {
-            folder(path, limits, &mut loaded)?;
-        } else {
-            loaded.targets.extend(file(path, limits)?);
+        if is_stdin(path) || !path.is_dir() {
+            sets.push(Set::read(path, limits));
+        } else if let Err(error) = folder(path, limits, &mut loaded.skipped, &mut sets) {
+            loaded.failed.push(error);
         }
     }
+    pair(&mut sets);
     let mut taken = Taken::default();
-    for target in &mut loaded.targets {
-        let to = taken.unique(&target.name);
-        if to != target.name {
-            let from = std::mem::replace(&mut target.name, to.clone());
-            let place = target.source.clone();
-            target.notes.push(Note { place, change: Change::Duplicate { from, to } });
+    for target in sets.into_iter().flat_map(|set| set.targets) {
+        match target {
+            Ok(mut target) => {
+                let to = taken.unique(&target.name);
+                if to != target.name {
+                    let from = std::mem::replace(&mut target.name, to.clone());
+                    let place = target.source.clone();
+                    target.notes.push(Note { place, change: Change::Duplicate { from, to } });
+                }
+                loaded.targets.push(target);
+            }
+            Err(refused) => {
+                taken.unique(&refused.name);
+                loaded.failed.push(refused.error);
+            }
         }
     }
     Ok(loaded)
+}
+
+/// The targets of one file, those that cannot be read among them.
+struct Set {
+    stem: String,
+    targets: Vec<Result<Target, Refused>>,
+}
+
+impl Set {
+    fn read(path: &Path, limits: &Limits) -> Self {
+        let label = label(path);
+        let stem = stem(&label).unwrap_or_default().to_string();
+        let targets = read(path, limits).and_then(|bytes| parse_each(&label, &bytes, limits));
+        let targets = targets.unwrap_or_else(|error| {
+            let name = from_header(&stem.replace(char::is_whitespace, "_"), "target").safe;
+            vec![Err(Refused { name, error })]
+        });
+        Self { stem, targets }
+    }
+
+    /// The one target, if there is one and no other record.
+    fn only(&self) -> Option<&Target> {
+        let [Ok(target)] = self.targets.as_slice() else { return None };
+        Some(target)
+    }
+}
+
+/// Gives FASTA files of one record the alignments of the same stem and sequence.
+fn pair(sets: &mut [Set]) {
+    for i in 0..sets.len() {
+        let Some(alignment) = sets[i].only().filter(|a| a.msa.is_some()) else { continue };
+        let partner = sets.iter().position(|set| {
+            set.stem == sets[i].stem
+                && set.only().is_some_and(|t| t.msa.is_none() && t.sequence == alignment.sequence)
+        });
+        let Some(partner) = partner else { continue };
+        let Some(Ok(alignment)) = sets[i].targets.pop() else { continue };
+        let Some(Ok(target)) = sets[partner].targets.first_mut() else { continue };
+        let place = target.source.clone();
+        target.notes.push(Note { place, change: Change::Paired(alignment.source) });
+        target.notes.extend(alignment.notes);
+        target.msa = alignment.msa;
+    }
 }
 
 /// Reads one alignment for a target that is there already: A3M (also by content) or Stockholm.
@@ -89,56 +145,43 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors  of the format's parser.
 pub fn parse(label: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Target>, Error> {
+    parse_each(label, bytes, limits)?.into_iter().map(|target| target.map_err(|r| r.error)).collect()
+}
+
+fn parse_each(label: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Result<Target, Refused>>, Error> {
     let stem = stem(label);
     let (msa, notes) = match Format::of(label, bytes)? {
         Format::Fasta => return fasta::parse(&Text::new(label, bytes)?, stem.unwrap_or("sequence"), limits),
         Format::A3m => a3m::parse(label, bytes, limits)?,
         Format::Stockholm => stockholm::parse(label, bytes, limits)?,
     };
-    Ok(vec![Target::from_alignment(msa, notes, label, stem)])
+    Ok(vec![Ok(Target::from_alignment(msa, notes, label, stem))])
 }
 
-fn file(path: &Path, limits: &Limits) -> Result<Vec<Target>, Error> {
-    parse(&label(path), &read(path, limits)?, limits)
-}
-
-fn folder(path: &Path, limits: &Limits, loaded: &mut Loaded) -> Result<(), Error> {
+fn folder(
+    path: &Path,
+    limits: &Limits,
+    skipped: &mut Vec<PathBuf>,
+    sets: &mut Vec<Set>,
+) -> Result<(), Error> {
     let failed = |source| Error::Io { path: path.to_path_buf(), source };
-    let mut files = Vec::new();
+    let (mut files, mut others) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?.path();
-        let known = Format::by_ending(&label(&entry)).is_some();
-        if known && entry.is_file() { files.push(entry) } else { loaded.skipped.push(entry) }
+        // Hidden files are notes of the file system's or an editor's, whatever their ending.
+        let hidden = entry.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        let known = !hidden && Format::by_ending(&label(&entry)).is_some();
+        // A link to nowhere is a file that cannot be read, and said to be.
+        let file = !std::fs::metadata(&entry).is_ok_and(|m| !m.is_file());
+        if known && file { files.push(entry) } else { others.push(entry) }
     }
     if files.is_empty() {
         return Err(Error::EmptyFolder { path: path.to_path_buf() });
     }
     files.sort();
-    loaded.skipped.sort();
-    let mut sets = Vec::new(); // (stem, targets of the file)
-    for path in &files {
-        let label = label(path);
-        sets.push((stem(&label).unwrap_or_default().to_string(), file(path, limits)?));
-    }
-    for i in 0..sets.len() {
-        let [alignment] = sets[i].1.as_slice() else { continue };
-        if alignment.msa.is_none() {
-            continue;
-        }
-        let partner = sets.iter().position(|(stem, targets)| {
-            *stem == sets[i].0
-                && matches!(targets.as_slice(), [t] if t.msa.is_none() && t.sequence == alignment.sequence)
-        });
-        let Some(partner) = partner else { continue };
-        if let Some(alignment) = sets[i].1.pop() {
-            let target = &mut sets[partner].1[0];
-            let place = target.source.clone();
-            target.notes.push(Note { place, change: Change::Paired(alignment.source) });
-            target.notes.extend(alignment.notes);
-            target.msa = alignment.msa;
-        }
-    }
-    loaded.targets.extend(sets.into_iter().flat_map(|(_, targets)| targets));
+    others.sort();
+    skipped.extend(others);
+    sets.extend(files.iter().map(|path| Set::read(path, limits)));
     Ok(())
 }
 
@@ -253,6 +296,36 @@ mod tests {
             loaded.targets.iter().all(|t| t.msa.as_ref().is_some_and(|m| m.columns() == t.sequence.len()))
         );
         assert_eq!(loaded.skipped.iter().filter(|p| p.to_string_lossy().ends_with(".ref.pdb")).count(), 4);
+    }
+
+    #[test]
+    fn a_bad_file_or_record_leaves_the_others_and_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("a.fasta", ">dup\nM1\n>dup\nMKV\n");
+        write("b.a3m", ">q\nMKV\n>r\nMK\n");
+        write("c.fasta", ">b\nMKVL\n");
+        write("._c.fasta", "\0\u{5}\u{16}");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("nowhere", folder.path().join("d.fasta")).unwrap();
+        let inputs = [folder.path().to_path_buf(), folder.path().join("e.fasta")];
+        let loaded = load(&inputs, &Limits::default()).unwrap();
+        let names: Vec<_> = loaded.targets.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["dup_2", "b_2"]);
+        assert_eq!(loaded.skipped.len(), 1);
+        let failed: Vec<_> = loaded.failed.iter().map(ToString::to_string).collect();
+        assert!(failed[0].ends_with("a.fasta:2:2: expected an amino-acid letter, found `1`"), "{failed:?}");
+        assert!(failed[1].contains("b.a3m:3: row 2 (`r`)"), "{failed:?}");
+        assert!(failed.last().unwrap().contains("e.fasta: No such file"), "{failed:?}");
+        assert_eq!(failed.len(), if cfg!(unix) { 4 } else { 3 });
+    }
+
+    #[test]
+    fn files_named_one_by_one_are_paired_as_in_a_folder() {
+        let names = ["4mo0_A.a3m", "4mo0_A.fasta", "2ayd_A.a3m"];
+        let loaded = load(&names.map(|n| examples().join(n)), &Limits::default()).unwrap();
+        let got: Vec<_> = loaded.targets.iter().map(|t| (t.name.as_str(), t.msa.is_some())).collect();
+        assert_eq!(got, [("4mo0_A", true), ("2ayd_A", true)]);
     }
 
     #[test]

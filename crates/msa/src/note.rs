@@ -61,6 +61,10 @@ pub enum Change {
     RowStops(usize),
     /// A FASTA file whose records have one length and gaps; it may be meant as an alignment.
     LooksAligned(usize),
+    /// A Stockholm file without its last line, `//`.
+    NoEnd,
+    /// Letters that are those of DNA or RNA.
+    Nucleotides,
     /// An alignment beside a FASTA file, same stem and sequence, is used for it.
     Paired(String),
 }
@@ -74,7 +78,7 @@ impl fmt::Display for Note {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LineEnds => write!(f, "Windows line ends read as line ends"),
+            Self::LineEnds => write!(f, "Windows or old Mac line ends (`\\r`) read as line ends"),
             Self::ByteOrderMark => write!(f, "byte order mark skipped"),
             Self::LowerCase(n) => write!(f, "{n} lower-case residue{} read as upper case", s(*n)),
             Self::Stops(n) => write!(f, "{n} stop{} (`*`) at the end dropped", s(*n)),
@@ -82,6 +86,7 @@ impl fmt::Display for Change {
             Self::Read { from, to, count } => write!(f, "{count} `{from}` read as `{to}`"),
             Self::Unknown(n) => write!(f, "{n} unknown residue{} (`X`): modelled without side chain", s(*n)),
             Self::HeaderEncoding => write!(f, "header is not UTF-8; unreadable bytes replaced"),
+            Self::Renamed { from, to } if from.is_empty() => write!(f, "no name in the header; called `{to}`"),
             Self::Renamed { from, to } => write!(f, "name `{from}` becomes `{to}` to be safe as a folder"),
             Self::Duplicate { from, to } => write!(f, "name `{from}` is taken; this one becomes `{to}`"),
             Self::QueryGaps(n) => {
@@ -100,6 +105,8 @@ impl fmt::Display for Change {
                 f,
                 "{n} records of one length with gaps, folded one by one; name the file .a3m to use it as an alignment"
             ),
+            Self::NoEnd => write!(f, "no `//` at the end: the file may be cut off"),
+            Self::Nucleotides => write!(f, "only letters of DNA or RNA; read as a protein all the same"),
             Self::Paired(file) => write!(f, "uses the alignment {file} beside it"),
         }
     }

@@ -33,6 +33,14 @@ pub(crate) fn canonicalise(letters: &mut [u8], place: &str, notes: &mut Vec<Note
     }
 }
 
+/// Letters that are bases rather than residues: 20 or more, three of the four bases, and nothing else but N.
+/// RNA's U has been read as C by then.
+pub(crate) fn nucleotides(letters: &[u8]) -> Option<Change> {
+    let kinds = b"ACGT".iter().filter(|base| letters.contains(base)).count();
+    (letters.len() >= 20 && kinds >= 3 && letters.iter().all(|b| b"ACGTN".contains(b)))
+        .then_some(Change::Nucleotides)
+}
+
 /// A byte as an error shows it.
 pub(crate) fn show(byte: u8) -> String {
     match byte {

@@ -25,6 +25,9 @@ pub fn parse(file: &str, bytes: &[u8], limits: &Limits) -> Result<(Msa, Vec<Note
     let mut notes = text.notes.clone();
     let mut say = |change| notes.push(Note { place: file.to_string(), change });
 
+    if !rows.ended {
+        say(Change::NoEnd);
+    }
     let query = rows.gather(&text, 0, limits)?;
     let keep: Vec<bool> = query.iter().map(|&b| b != b'-').collect();
     let width = keep.iter().filter(|k| **k).count();
@@ -77,6 +80,8 @@ struct Rows<'a> {
     pieces: Vec<Piece<'a>>,
     /// End of each row's pieces.
     ends: Vec<usize>,
+    /// The file has its last line, `//`.
+    ended: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -137,7 +142,7 @@ impl<'a> Rows<'a> {
         for (i, piece) in pieces.iter().enumerate() {
             ends[piece.row] = i + 1;
         }
-        Ok(Self { names, lines, pieces, ends })
+        Ok(Self { names, lines, pieces, ends, ended })
     }
 
     fn name(&self, row: usize) -> String {

@@ -1,7 +1,7 @@
 //! One chain to fold.
 
 use crate::name::from_header;
-use crate::residues::{canonical, canonicalise};
+use crate::residues::{canonical, canonicalise, nucleotides};
 use crate::{Change, Error, Msa, Note};
 
 /// One chain to fold, as it came in.
@@ -37,6 +37,9 @@ impl Target {
         }
         let mut letters = msa.query().to_vec();
         canonicalise(&mut letters, file, &mut notes);
+        if let Some(change) = nucleotides(&letters) {
+            notes.push(Note { place: file.to_string(), change });
+        }
         let sequence = letters.into_iter().map(char::from).collect();
         Self { name: name.safe, description, sequence, source: file.to_string(), msa: Some(msa), notes }
     }

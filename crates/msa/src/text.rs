@@ -104,8 +104,9 @@ impl<'a> Text<'a> {
                 Some(b'#') if records.is_empty() => {}
                 Some(&first) if records.is_empty() => {
                     let found = match line.text {
-                        text if text.len() > 1 && text.iter().all(u8::is_ascii_graphic) => {
-                            format!("`{}`", String::from_utf8_lossy(&text[..text.len().min(20)]))
+                        text if text.len() > 1 && text.iter().all(|b| (b' '..=b'~').contains(b)) => {
+                            let word = text.split(|b| *b == b' ').next().unwrap_or(text);
+                            format!("`{}`", String::from_utf8_lossy(&word[..word.len().min(20)]))
                         }
                         _ => show(first),
                     };
