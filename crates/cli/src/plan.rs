@@ -206,7 +206,12 @@ pub fn flops(d: &Dims) -> f64 {
 }
 
 /// Peak memory of a prediction, bytes: three times the parameters in f32 while they are read, rearranged
-/// and converted (measured: 2.7 times), or later once the parameters and, alive together in one block,
+/// and converted (measured: 2.7 times), or later [`running_bytes`].
+pub fn peak_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
+    (12 * d.parameters as u64).max(running_bytes(d, passes, threads))
+}
+
+/// Memory of the network at work, bytes: the parameters once and, alive together in one block,
 /// - the MSA \[s, r, c_m\] three times (input, update, sum), the same for the extra rows,
 /// - the pair \[r, r, c_z\] three times, the recycled one, and 3 · r² · c of a triangle product's factors,
 /// - two outer-product factors \[rows, r, c\], the attention bias \[heads, r, r\],
@@ -214,7 +219,7 @@ pub fn flops(d: &Dims) -> f64 {
 /// - the features of all passes, and for each thread rows of logits and packed panels.
 ///
 /// Chunks over rows keep attention from ever holding r³.
-pub fn peak_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
+pub fn running_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
     let (r, rr) = (d.r as u64, d.r as u64 * d.r as u64);
     let u = |x: usize| x as u64;
     let alive = |k: &Stack, rows: usize| {
@@ -231,7 +236,7 @@ pub fn peak_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
     let widest = alive(&d.evoformer, d.s).max(extra).max(templates).max(heads);
     let features = u(passes) * r * (u(d.s) * 52 + u(d.extra) * 5);
     let scratch = u(threads) * (128 * r + 96 * 1024 + 4 * r * c_z);
-    4 * (3 * u(d.parameters)).max(u(d.parameters) + widest + rr * c_z + features + scratch)
+    4 * (u(d.parameters) + widest + rr * c_z + features + scratch)
 }
 
 /// Time and memory of one prediction.

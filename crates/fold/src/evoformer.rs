@@ -129,19 +129,19 @@ impl Block {
         let tap = |name: &str, t: &Tensor| taps.add(|| format!("{}.{name}", self.path), t);
         let update = self.row.forward(&m, &z, masks.0)?;
         tap("msa_att_row", &update);
-        let m = (m + update)?;
+        let m = ops::residual(m, update)?;
         let update = match &self.column {
             Column::Full(a) => a.forward(&m, masks.0, None)?,
             Column::Global(a) => a.forward(&m, masks.0)?,
         };
         tap("msa_att_col", &update);
-        let m = (m + update)?;
+        let m = ops::residual(m, update)?;
         let update = self.transition.forward(&m)?;
         tap("msa_transition", &update);
-        let m = (m + update)?;
+        let m = ops::residual(m, update)?;
         let update = self.outer.forward(&m, masks.0)?;
         tap("outer_product_mean", &update);
-        let z = self.pair.forward((z + update)?, masks.1, &self.path, taps)?;
+        let z = self.pair.forward(ops::residual(z, update)?, masks.1, &self.path, taps)?;
         tap("m", &m);
         tap("z", &z);
         Ok((m, z))

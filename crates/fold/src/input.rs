@@ -66,8 +66,8 @@ impl InputEmbedder {
             .map(|d| (d + clip).clamp(0, 2 * clip) as u32)
             .collect();
         let offsets = Tensor::from_vec(offsets, r * r, &Device::Cpu)?;
-        let rows = linear.weight.t()?.contiguous()?.index_select(&offsets, 0)?;
-        Ok(Some(rows.broadcast_add(&linear.bias)?.reshape((r, r, ()))?))
+        let rows = linear.weight.t()?.broadcast_add(&linear.bias)?.contiguous()?;
+        Ok(Some(rows.index_select(&offsets, 0)?.reshape((r, r, ()))?))
     }
 }
 

@@ -14,13 +14,14 @@ use crate::torsion_rows::TorsionRows;
 use crate::{Error, Result, confidence};
 use candle_core::Tensor;
 use features::{FeatureSet, ModelInput};
-use nn::Params;
+use nn::{Params, ops};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// The network with its parameters.
 pub struct Model {
     config: Config,
+    parameters: usize,
     input: InputEmbedder,
     recycling: RecyclingEmbedder,
     template: Option<TemplateEmbedder>,
@@ -151,6 +152,7 @@ impl Model {
             structure: StructureModule::load(&p.sub("structure_module"), config)?,
             heads: Heads::load(&p.sub("aux_heads"), config)?,
             config: config.clone(),
+            parameters: p.elements(),
         };
         p.finish()?;
         Ok(model)
@@ -159,6 +161,11 @@ impl Model {
     /// The sizes.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Elements in all parameters.
+    pub fn parameters(&self) -> usize {
+        self.parameters
     }
 
     /// What the first pass recycles: zeros.
@@ -213,7 +220,7 @@ impl Model {
         let (m, z) = self.input.forward(x)?;
         let (mut m, mut z) = self.recycling.forward(m, z, previous, &aatype)?;
         if let Some(relative) = self.input.relative_positions(x)? {
-            z = (z + relative)?;
+            z = ops::residual(z, relative)?;
         }
         taps.add(|| "input_embedder.m".into(), &m);
         taps.add(|| "input_embedder.z".into(), &z);
@@ -221,7 +228,7 @@ impl Model {
             && let Some(update) = embedder.forward(&z, &pair_mask, templates, taps)?
         {
             taps.add(|| "template_embedder".into(), &update);
-            z = (z + update)?;
+            z = ops::residual(z, update)?;
         }
 
         let mut done = 0;

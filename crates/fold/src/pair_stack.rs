@@ -132,7 +132,7 @@ impl PairUpdates {
     pub fn forward(&self, z: Tensor, mask: &Tensor, path: &str, taps: &Taps) -> Tensors<Tensor> {
         let step = |z: Tensor, name: &str, update: Tensor| -> Tensors<Tensor> {
             taps.add(|| format!("{path}.{name}"), &update);
-            z + update
+            ops::residual(z, update)
         };
         let multiply = |mut z: Tensor| -> Tensors<Tensor> {
             let update = self.outgoing.forward(&z, mask)?;

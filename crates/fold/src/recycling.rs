@@ -7,7 +7,7 @@ use crate::convert::{distance_bins, from_vec, triples, values};
 use crate::layers::{Linear, Norm};
 use crate::model::Previous;
 use candle_core::Tensor;
-use nn::Params;
+use nn::{Params, ops};
 
 /// Embeds the previous first MSA row, pair representation and positions.
 pub struct RecyclingEmbedder {
@@ -53,13 +53,14 @@ impl RecyclingEmbedder {
                 .map(|(i, &a)| positions[i * 37 + chem::atoms::pseudo_beta(a)])
                 .collect();
             let bins = distance_bins(&beta, self.bins.num_bins, self.bins.min_bin, self.bins.max_bin);
-            z = (z + linear.forward(&from_vec(bins, &[r, r, self.bins.num_bins])?)?)?;
+            let update = linear.forward(&from_vec(bins, &[r, r, self.bins.num_bins])?)?;
+            z = ops::residual(z, update)?;
         }
         if let Some((norm_m, norm_z)) = &self.norms {
             let first = (m.narrow(0, 0, 1)? + norm_m.forward(&previous.msa_first_row)?.unsqueeze(0)?)?;
             let rows = m.dim(0)?;
             m = if rows > 1 { Tensor::cat(&[&first, &m.narrow(0, 1, rows - 1)?], 0)? } else { first };
-            z = (z + norm_z.forward(&previous.pair)?)?;
+            z = ops::residual(z, norm_z.forward(&previous.pair)?)?;
         }
         Ok((m, z))
     }

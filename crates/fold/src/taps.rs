@@ -19,10 +19,14 @@ impl Taps {
         Self(None)
     }
 
-    /// Records `value` under the name that `name` gives.
+    /// Records a copy of `value` under the name that `name` gives.
+    ///
+    /// # Panics  If there is no memory for the copy.
     pub fn add(&self, name: impl FnOnce() -> String, value: &Tensor) {
         if let Some(map) = &self.0 {
-            map.borrow_mut().insert(name(), value.detach());
+            // A copy, because sums with a residual are made in place.
+            let copy = value.detach().force_contiguous().expect("a copy of a tensor on the CPU");
+            map.borrow_mut().insert(name(), copy);
         }
     }
 

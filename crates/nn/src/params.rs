@@ -22,6 +22,7 @@ struct Store {
 #[derive(Default)]
 struct Record {
     used: BTreeSet<String>,
+    elements: usize,
     missing: Vec<String>,
     misshapen: Vec<String>,
 }
@@ -57,10 +58,11 @@ impl Params {
     /// stood in for by zeros, so that [`Params::finish`] can list all faults at once.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let full = self.full(name);
+        let mut record = self.store.record.lock().expect("no panic while held");
+        record.elements += shape.iter().product::<usize>();
         if let Some(seed) = self.store.made_up {
             return noise(&full, shape, seed);
         }
-        let mut record = self.store.record.lock().expect("no panic while held");
         match self.store.tensors.get(&full) {
             Some(t) if t.dims() == shape => {
                 record.used.insert(full);
@@ -77,6 +79,11 @@ impl Params {
                 Ok(Tensor::zeros(shape, DType::F32, &Device::Cpu)?)
             }
         }
+    }
+
+    /// Elements of all tensors handed out so far.
+    pub fn elements(&self) -> usize {
+        self.store.record.lock().expect("no panic while held").elements
     }
 
     /// Checks that every tensor was used and none was missing or misshapen.

@@ -32,6 +32,9 @@ struct ModelArgs {
     /// Extra alignment rows
     #[arg(long, default_value_t = 1024)]
     extra: usize,
+    /// Evoformer blocks; with few, memory at great lengths is seen soon
+    #[arg(long, default_value_t = 48)]
+    blocks: usize,
     /// Machine-readable lines on stdout
     #[arg(long)]
     json: bool,
@@ -40,34 +43,42 @@ struct ModelArgs {
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     let What::Model(args) = args.what;
-    let config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
+    let mut config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
+    config.embeddings_and_evoformer.evoformer_num_block = args.blocks;
     let model = Model::made_up(&config, 1)?;
     let peak = nn::cpu::fma_peak(5);
     if !args.json {
         println!("one core: {peak:.0} GFLOP/s of f32 FMA; {}", machine::instructions());
         println!(
-            "{:>5} {:>9} {:>9} {:>10} {:>9} {:>10}",
-            "r", "seconds", "CPU s", "GFLOP", "of peak", "peak GB"
+            "{:>5} {:>9} {:>9} {:>10} {:>9} {:>10} {:>10}",
+            "r", "seconds", "CPU s", "GFLOP", "of peak", "peak GB", "planned GB"
         );
     }
     for &r in &args.lengths {
+        forget_peak();
         let sample = sample(r, args.msa, args.extra)?;
         let before = model.nothing_before(r)?;
         let (start, cpu) = (Instant::now(), cpu_seconds());
         model.pass(&sample, &before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-        let gflop = plan::flops(&plan::Dims::full(r, args.msa, args.extra)) * 1e-9;
+        let mut dims =
+            plan::Dims { parameters: model.parameters(), ..plan::Dims::full(r, args.msa, args.extra) };
+        dims.evoformer.blocks = args.blocks;
+        let gflop = plan::flops(&dims) * 1e-9;
+        let planned = plan::running_bytes(&dims, 1, machine::threads());
         let share = gflop / cpu / peak;
         let memory = peak_memory();
         if args.json {
             let line = serde_json::json!({"residues": r, "msa": args.msa, "extra_msa": args.extra, "seconds": seconds,
-                "cpu_seconds": cpu, "gflop": gflop, "share_of_peak": share, "core_peak_gflops": peak, "peak_bytes": memory});
+                "cpu_seconds": cpu, "gflop": gflop, "share_of_peak": share, "core_peak_gflops": peak, "peak_bytes": memory,
+                "planned_bytes": planned});
             println!("{line}");
         } else {
             let share = 100.0 * share;
             println!(
-                "{r:>5} {seconds:>9.1} {cpu:>9.1} {gflop:>10.0} {share:>8.0}% {:>10.2}",
-                memory as f64 / 1e9
+                "{r:>5} {seconds:>9.1} {cpu:>9.1} {gflop:>10.0} {share:>8.0}% {:>10.2} {:>10.2}",
+                memory as f64 / 1e9,
+                planned as f64 / 1e9
             );
         }
     }
@@ -103,6 +114,12 @@ fn cpu_seconds() -> f64 {
         stat.rsplit(')').next().unwrap_or("").split_whitespace().filter_map(|f| f.parse().ok()).collect();
     // utime and stime, the 14th and 15th fields; the state letter before them is no number. Ticks of 10 ms.
     fields.get(10..12).map_or(0.0, |t| (t[0] + t[1]) / 100.0)
+}
+
+/// Begins the record of [`peak_memory`] anew, where the system can.
+fn forget_peak() {
+    // On other systems the file is not there, and the peak is that of all runs so far.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// Most memory this process has held, bytes; 0 where the system does not tell.

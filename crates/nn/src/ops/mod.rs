@@ -8,6 +8,7 @@ mod linear;
 mod outer_product_mean;
 mod pair_bias;
 mod plain;
+mod residual;
 mod transition;
 mod triangle_multiplication;
 
@@ -18,6 +19,7 @@ pub use linear::{linear, linear_relu};
 pub use outer_product_mean::{OuterProductWeights, outer_product_mean};
 pub use pair_bias::pair_bias;
 pub use plain::{relu, sigmoid, softmax_last};
+pub use residual::residual;
 pub use transition::{TransitionWeights, transition};
 pub use triangle_multiplication::{Edges, TriangleWeights, triangle_multiplication};
 
