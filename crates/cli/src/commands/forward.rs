@@ -1,7 +1,7 @@
 //! `foldry forward`: the bare network on AlphaFold's own processed features, for comparison with AlphaFold.
 
 use crate::failure::bad_input;
-use crate::forward_run::{self, Inputs};
+use crate::forward_run::{self, Inputs, settings};
 use anyhow::{Context, Result};
 use features::{FeatureConfig, FeatureSet};
 use fold::Config;
@@ -45,34 +45,43 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     let read = |path: &Path| -> Result<Arrays> { Ok(files::read(path).map_err(bad_input)?.1) };
-    let json = args.config.as_deref().map(read_json).transpose()?;
-    let config = match (&json, &args.preset) {
-        (Some(json), _) => Config::from_alphafold_json(json).map_err(bad_input)?,
-        (None, Some(name)) => {
-            Config::preset(name).ok_or_else(|| bad_input(format!("unknown preset `{name}`")))?
+    let json = args.config.as_deref().map(read_json).transpose()?.map(settings::without_nulls);
+    let model = json.as_ref().map(|json| json.get("model").unwrap_or(json));
+    let config = match (model, &args.preset) {
+        (Some(model), _) => {
+            for note in settings::check(model)? {
+                eprintln!("NOTE  {note}");
+            }
+            Config::from_alphafold_json(model).map_err(bad_input)?
         }
+        (None, Some(name)) => Config::preset(name).ok_or_else(|| {
+            bad_input(format!(
+                "unknown preset `{name}`: expected model_1 … model_5, model_1_ptm … model_5_ptm, \
+                 initial_training or finetuning_…"
+            ))
+        })?,
         (None, None) => unreachable!("clap asks for one of them"),
-    };
-    let ensemble = match &json {
-        Some(json) if json.get("data").is_some() => {
-            json["data"]["eval"]["num_ensemble"].as_u64().map_or(1, |n| n.max(1) as usize)
-        }
-        Some(_) => 1,
-        None => FeatureConfig::preset(args.preset.as_deref().unwrap_or_default())
-            .map_or(1, |c| c.eval.num_ensemble),
     };
     let arrays = read(&args.features)?;
     let get = |name: &str| -> Option<ArrayD<f32>> {
         let a = arrays.get(name)?;
         ArrayD::from_shape_vec(IxDyn(a.shape()), a.to_f32()).ok()
     };
-    let features =
-        FeatureSet::from_arrays(&get).and_then(|f| f.with_num_ensemble(ensemble)).map_err(bad_input)?;
-    let losses = match (&args.labels, &json) {
-        (None, _) => None,
-        (Some(path), json) => {
-            let heads = json.as_ref().map(|j| j.get("model").unwrap_or(j)["heads"].clone());
-            let config = match heads {
+    let mut features = FeatureSet::from_arrays(&get).map_err(bad_input)?;
+    if let Some(chains) = get("asym_id") {
+        forward_run::part_chains(&mut features, &chains)?;
+    }
+    let ensemble = match (&json, &args.preset) {
+        (Some(json), _) => ensemble(json, &config, features.samples.len()),
+        (None, name) => {
+            FeatureConfig::preset(name.as_deref().unwrap_or_default()).map_or(1, |c| c.eval.num_ensemble)
+        }
+    };
+    let features = features.with_num_ensemble(ensemble).map_err(bad_input)?;
+    let losses = match &args.labels {
+        None => None,
+        Some(path) => {
+            let config = match model.map(|model| model["heads"].clone()) {
                 Some(heads) => serde_json::from_value(heads)
                     .context("configuration: heads")
                     .map_err(|e| bad_input(format!("{e:#}")))?,
@@ -93,6 +102,17 @@ pub fn run(args: Args) -> Result<()> {
     })?;
     files::safetensors::write(&args.output, &outputs, &Default::default())
         .with_context(|| format!("writing {}", args.output.display()))
+}
+
+/// Samples that each pass averages: all of them if they are not resampled, as `data.eval.num_ensemble` says, or
+/// an even share of every pass.
+fn ensemble(json: &serde_json::Value, config: &Config, samples: usize) -> usize {
+    if !config.resample_msa_in_recycling {
+        return samples.max(1);
+    }
+    let share = || samples.checked_div(config.num_recycle.saturating_add(1)).filter(|n| *n > 0);
+    let given = json["data"]["eval"]["num_ensemble"].as_u64().map(|n| n as usize);
+    given.or_else(share).unwrap_or(1).max(1)
 }
 
 fn read_json(path: &Path) -> Result<serde_json::Value> {

@@ -1,6 +1,7 @@
 //! The work of `foldry forward`: passes, then everything under AlphaFold's names.
 
 mod gradients;
+pub mod settings;
 mod truth;
 
 use crate::failure::bad_input;
@@ -10,6 +11,7 @@ use features::FeatureSet;
 use fold::names::{Heads, canonical};
 use fold::{Config, Model, Outputs, Taps};
 use losses::LossConfig;
+use ndarray::ArrayD;
 use nn::files::{Array, Arrays};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -30,6 +32,27 @@ pub struct Inputs {
     pub losses: Option<(Arrays, LossConfig)>,
     /// Write gradients.
     pub gradients: bool,
+}
+
+/// Parts the chains of a complex as the ColabFold wheel does for monomer networks: the offset between residues of
+/// two chains (`asym_id`, one for each sample and residue) is the largest there is. The numbers of the residues
+/// are moved so far apart that clipping gives just that.
+pub fn part_chains(features: &mut FeatureSet, chains: &ArrayD<f32>) -> Result<()> {
+    const APART: i32 = 1 << 20;
+    for (i, sample) in features.samples.iter_mut().enumerate() {
+        let r = sample.num_res();
+        let row: Vec<f32> = chains.outer_iter().nth(i).into_iter().flatten().copied().collect();
+        if chains.ndim() != 2 || row.len() != r || row.iter().any(|c| !(0.0..=1000.0).contains(c)) {
+            return Err(bad_input(format!(
+                "asym_id: expected chain numbers 0 to 1000 for each sample and its {r} residues, got {:?}",
+                chains.shape()
+            )));
+        }
+        for (index, chain) in sample.residue_index.iter_mut().zip(&row) {
+            *index = index.saturating_add((chain - row[0]) as i32 * APART);
+        }
+    }
+    Ok(())
 }
 
 /// All outputs by AlphaFold's names, joined by `/`.
@@ -126,6 +149,15 @@ fn collect(
             named.insert(format!("{name}/logits"), t.detach());
         }
     }
+    let heads = &model.config().heads;
+    if let Some(head) = &heads.distogram {
+        let edges = edges(head.first_break, head.last_break, head.num_bins);
+        named.insert("distogram/bin_edges".into(), Tensor::new(edges, &Device::Cpu)?);
+    }
+    if let Some(head) = &heads.predicted_aligned_error {
+        let edges = edges(0.0, head.max_error_bin, head.num_bins);
+        named.insert("predicted_aligned_error/breaks".into(), Tensor::new(edges, &Device::Cpu)?);
+    }
     let mask = sample.seq_mask.to_vec();
     let prediction = model.prediction(outputs, &mask)?;
     let r = mask.len();
@@ -138,6 +170,12 @@ fn collect(
         named.insert("ptm".into(), Tensor::new(ptm, &Device::Cpu)?);
     }
     Ok(named)
+}
+
+/// The edges between `bins` bins, Å.
+fn edges(first: f32, last: f32, bins: usize) -> Vec<f32> {
+    let (first, last, steps) = (f64::from(first), f64::from(last), bins.saturating_sub(2).max(1) as f64);
+    (0..bins.saturating_sub(1)).map(|i| (first + (last - first) * i as f64 / steps) as f32).collect()
 }
 
 fn array(t: &Tensor) -> Result<Array> {

@@ -11,7 +11,7 @@ struct Header {
     dtype: Dtype,
     /// Elements lie most significant byte first.
     big_endian: bool,
-    /// Bytes of one `S` string: a further axis of u8 at the end.
+    /// Letters of one `S` or `U` string: a further axis of u8 or u32 at the end.
     text: Option<usize>,
     fortran: bool,
     shape: Vec<usize>,
@@ -242,9 +242,15 @@ fn element(descr: &str) -> Result<(Dtype, bool, Option<usize>), Mismatch> {
         "f2" => Dtype::F16,
         "f4" => Dtype::F32,
         "f8" => Dtype::F64,
+        // NumPy has no bf16: with ml_dtypes, as JAX uses it, it writes two nameless bytes.
+        "V2" => Dtype::BF16,
         _ => {
             if let Some(width) = kind.strip_prefix('S').and_then(|n| n.parse().ok()) {
                 return Ok((Dtype::U8, false, Some(width)));
+            }
+            // Names beside the numbers, four bytes a letter.
+            if let Some(width) = kind.strip_prefix('U').and_then(|n| n.parse().ok()) {
+                return Ok((Dtype::U32, order == ">", Some(width)));
             }
             let found = match kind {
                 "O" => "python objects".into(),

@@ -128,6 +128,11 @@ mod tests {
         assert_eq!(big.to_i64(), [256, 2]);
         let text = one("{'descr': '|S2', 'fortran_order': True, 'shape': (2, 2), }", b"aabbccdd").unwrap();
         assert_eq!((text.shape(), &**text.bytes()), (&[2, 2, 2][..], &b"aaccbbdd"[..]));
+        let letters =
+            one("{'descr': '<U2', 'fortran_order': False, 'shape': (1,), }", b"A\0\0\0C\0\0\0").unwrap();
+        assert_eq!((letters.shape(), letters.to_i64()), (&[1, 2][..], vec![65, 67]));
+        let bf16 = one("{'descr': '<V2', 'fortran_order': False, 'shape': (2,), }", &[0x80, 0x3f, 0, 0xc0]);
+        assert_eq!(bf16.unwrap().to_f32(), [1.0, -2.0]);
         let scalar = one("{'descr': '<f8', 'fortran_order': False, 'shape': (), }", &2.5f64.to_le_bytes());
         assert_eq!(scalar.unwrap().to_f32(), [2.5]);
         let mut second = b"\x93NUMPY\x02\x00".to_vec();

@@ -1,0 +1,337 @@
+//! AlphaFold's configuration as JSON, held against what this network does: a setting that would change the
+//! outputs and is not followed here is refused by name, one that cannot change them is accepted.
+
+use crate::failure::bad_input;
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+/// Blocks of the pair representation: they exist in the Evoformer and in the template stack.
+const PAIR: &[&str] = &[
+    "triangle_attention_starting_node",
+    "triangle_attention_ending_node",
+    "triangle_multiplication_outgoing",
+    "triangle_multiplication_incoming",
+    "pair_transition",
+];
+
+/// Keys of each section below `model`, as google-deepmind/alphafold and the ColabFold wheel have them. A
+/// section of the Evoformer goes by its own name: it means the same wherever it stands.
+const KNOWN: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "embeddings_and_evoformer",
+            "global_config",
+            "heads",
+            "num_recycle",
+            "resample_msa_in_recycling",
+            // How a run is steered and ranked, which `--recycles` and the caller do here.
+            "num_ensemble_eval",
+            "num_ensemble_train",
+            "recycle_early_stop_tolerance",
+            "stop_at_score",
+            "rank_by",
+            "calc_extended_ptm",
+            "use_probs_extra",
+        ],
+    ),
+    (
+        "global_config",
+        &[
+            "zero_init",
+            "multimer_mode",
+            // How the same numbers are computed.
+            "bfloat16",
+            "bfloat16_output",
+            "half_dtype",
+            "deterministic",
+            "subbatch_size",
+            "use_remat",
+            "use_pallas",
+            "kernel_backend",
+            "compute_capability",
+            "length_buckets",
+            "use_dgram",
+            "eval_dropout",
+            "fp8",
+        ],
+    ),
+    (
+        "embeddings_and_evoformer",
+        &[
+            "evoformer",
+            "evoformer_num_block",
+            "extra_msa_channel",
+            "extra_msa_stack_num_block",
+            "max_relative_feature",
+            "msa_channel",
+            "pair_channel",
+            "prev_pos",
+            "recycle_features",
+            "recycle_pos",
+            "seq_channel",
+            "template",
+        ],
+    ),
+    ("prev_pos", BINS),
+    ("dgram_features", BINS),
+    (
+        "evoformer",
+        &[
+            "msa_row_attention_with_pair_bias",
+            "msa_column_attention",
+            "msa_transition",
+            "outer_product_mean",
+            PAIR[0],
+            PAIR[1],
+            PAIR[2],
+            PAIR[3],
+            PAIR[4],
+        ],
+    ),
+    ("template_pair_stack", &["num_block", PAIR[0], PAIR[1], PAIR[2], PAIR[3], PAIR[4]]),
+    ("msa_row_attention_with_pair_bias", ATTENTION),
+    ("msa_column_attention", ATTENTION),
+    ("triangle_attention_starting_node", ATTENTION),
+    ("triangle_attention_ending_node", ATTENTION),
+    ("attention", ATTENTION),
+    ("msa_transition", TRANSITION),
+    ("pair_transition", TRANSITION),
+    (
+        "outer_product_mean",
+        &["first", "chunk_size", "dropout_rate", "num_outer_channel", "orientation", "shared_dropout"],
+    ),
+    ("triangle_multiplication_outgoing", TRIANGLE),
+    ("triangle_multiplication_incoming", TRIANGLE),
+    (
+        "template",
+        &[
+            "attention",
+            "dgram_features",
+            "embed_torsion_angles",
+            "enabled",
+            "max_templates",
+            "subbatch_size",
+            "template_pair_stack",
+            "use_template_unit_vector",
+        ],
+    ),
+    (
+        "heads",
+        &[
+            "distogram",
+            "masked_msa",
+            "experimentally_resolved",
+            "predicted_lddt",
+            "predicted_aligned_error",
+            "structure_module",
+        ],
+    ),
+    ("distogram", &["first_break", "last_break", "num_bins", "weight"]),
+    ("masked_msa", &["num_output", "weight"]),
+    ("experimentally_resolved", CONFIDENCE),
+    ("predicted_lddt", CONFIDENCE),
+    ("predicted_aligned_error", CONFIDENCE),
+    (
+        "structure_module",
+        &[
+            "num_layer",
+            "fape",
+            "angle_norm_weight",
+            "chi_weight",
+            "clash_overlap_tolerance",
+            "compute_in_graph_metrics",
+            "dropout",
+            "num_channel",
+            "num_head",
+            "num_layer_in_transition",
+            "num_point_qk",
+            "num_point_v",
+            "num_scalar_qk",
+            "num_scalar_v",
+            "position_scale",
+            "sidechain",
+            "structural_violation_loss_weight",
+            "violation_tolerance_factor",
+            "weight",
+        ],
+    ),
+    ("fape", &["clamp_distance", "clamp_type", "loss_unit_distance"]),
+    (
+        "sidechain",
+        &["atom_clamp_distance", "length_scale", "num_channel", "num_residual_block", "weight_frac"],
+    ),
+];
+
+const BINS: &[&str] = &["min_bin", "max_bin", "num_bins"];
+const ATTENTION: &[&str] =
+    &["dropout_rate", "gating", "num_head", "orientation", "shared_dropout", "key_dim", "value_dim"];
+const TRANSITION: &[&str] = &["dropout_rate", "num_intermediate_factor", "orientation", "shared_dropout"];
+const TRIANGLE: &[&str] = &[
+    "dropout_rate",
+    "equation",
+    "num_intermediate_channel",
+    "orientation",
+    "shared_dropout",
+    "fuse_projection_weights",
+];
+const CONFIDENCE: &[&str] = &[
+    "filter_by_resolution",
+    "max_resolution",
+    "min_resolution",
+    "max_error_bin",
+    "num_bins",
+    "num_channels",
+    "weight",
+];
+
+/// The only value followed, by the end of the key's path.
+const FIXED: &[(&str, &str)] = &[
+    ("global_config.multimer_mode", "false"),
+    ("global_config.eval_dropout", "false"),
+    ("global_config.fp8", "false"),
+    ("msa_row_attention_with_pair_bias.gating", "true"),
+    ("msa_column_attention.gating", "true"),
+    ("triangle_attention_starting_node.gating", "true"),
+    ("triangle_attention_ending_node.gating", "true"),
+    ("template.attention.gating", "false"),
+    ("msa_row_attention_with_pair_bias.orientation", "\"per_row\""),
+    ("msa_column_attention.orientation", "\"per_column\""),
+    ("triangle_attention_starting_node.orientation", "\"per_row\""),
+    ("triangle_attention_ending_node.orientation", "\"per_column\""),
+    ("triangle_multiplication_outgoing.equation", "\"ikc,jkc->ijc\""),
+    ("triangle_multiplication_incoming.equation", "\"kjc,kic->ijc\""),
+    ("outer_product_mean.first", "false"),
+];
+
+/// The configuration without keys that are null: to AlphaFold a null is an absent key.
+pub fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
+        ),
+        other => other,
+    }
+}
+
+/// Checks the `model` section; gives notes on settings that are accepted but say something else than is done.
+/// # Errors  The first setting that is unknown or not followed here, with its path.
+pub fn check(model: &Value) -> Result<Vec<String>> {
+    if model["global_config"]["multimer_mode"] == true {
+        return Err(bad_input(
+            "configuration: model.global_config.multimer_mode: expected false, got true (a multimer)",
+        ));
+    }
+    let section = model
+        .as_object()
+        .ok_or_else(|| bad_input("configuration: expected an object with AlphaFold's `model` section"))?;
+    walk("", "model", section)?;
+    if model["heads"]["structure_module"]["weight"] == 0.0
+        || model["heads"]["structure_module"]["weight"] == 0
+    {
+        return Err(bad_input(
+            "configuration: model.heads.structure_module.weight: expected a structure module, got weight 0",
+        ));
+    }
+    let mut notes = Vec::new();
+    if model["global_config"]["bfloat16"] == true {
+        notes.push("model.global_config.bfloat16 is true: computed in float32 all the same".into());
+    }
+    if model["recycle_early_stop_tolerance"].as_f64().is_some_and(|t| t > 0.0) {
+        notes.push(
+            "model.recycle_early_stop_tolerance is not applied: --recycles is the number of passes".into(),
+        );
+    }
+    let template = &model["embeddings_and_evoformer"]["template"];
+    if template["enabled"] == true
+        && template["embed_torsion_angles"] == true
+        && model["global_config"]["zero_init"] != false
+    {
+        notes.push(
+            "model.global_config.zero_init is true: template torsions that no atoms define are rounding noise, \
+             in AlphaFold too"
+                .into(),
+        );
+    }
+    Ok(notes)
+}
+
+fn walk(name: &str, path: &str, section: &Map<String, Value>) -> Result<()> {
+    let Some((_, known)) = KNOWN.iter().find(|(section, _)| *section == name) else {
+        return Err(bad_input(format!("configuration: {path}: expected one value, got a section")));
+    };
+    for (key, value) in section {
+        let path = format!("{path}.{key}");
+        if !known.contains(&key.as_str()) {
+            return Err(bad_input(format!("configuration: unknown key {path}")));
+        }
+        if let Value::Object(inner) = value {
+            walk(key, &path, inner)?;
+        }
+        let fixed = FIXED.iter().find(|(end, _)| path.ends_with(&format!(".{end}")));
+        if let Some((_, expected)) = fixed
+            && value.to_string() != *expected
+        {
+            return Err(bad_input(format!("configuration: {path}: expected {expected}, got {value}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn golden() -> Value {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/fold/config.json");
+        serde_json::from_str::<Value>(&std::fs::read_to_string(path).unwrap()).unwrap()["model"].clone()
+    }
+
+    fn refusal(path: &[&str], value: Value) -> String {
+        let mut model = golden();
+        let last = path.len() - 1;
+        let section = path[..last].iter().fold(&mut model, |at, key| &mut at[*key]);
+        section[path[last]] = value;
+        check(&model).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_not_followed_is_refused_by_name() {
+        assert!(check(&golden()).unwrap().is_empty());
+        let e = ["embeddings_and_evoformer", "evoformer"];
+        for (path, value, says) in [
+            (&["global_config", "eval_dropout"][..], true.into(), "eval_dropout: expected false, got true"),
+            (
+                &[e[0], e[1], "msa_column_attention", "gating"],
+                false.into(),
+                "column_attention.gating: expected true",
+            ),
+            (
+                &[e[0], e[1], "triangle_attention_ending_node", "orientation"],
+                "per_row".into(),
+                "got \"per_row\"",
+            ),
+            (&[e[0], "template", "attention", "gating"], true.into(), "template.attention.gating"),
+            (
+                &[e[0], "use_chain_relative"],
+                true.into(),
+                "unknown key model.embeddings_and_evoformer.use_chain",
+            ),
+            (&["heads", "structure_module", "weight"], 0.0.into(), "structure_module.weight"),
+            (&["heads", "structure_module", "num_head"], serde_json::json!({"a": 1}), "expected one value"),
+            (&["global_config", "multimer_mode"], true.into(), "multimer_mode: expected false"),
+        ] {
+            let text = refusal(path, value);
+            assert!(text.contains(says), "{text}");
+        }
+    }
+
+    #[test]
+    fn nulls_are_absent_and_bfloat16_is_noted() {
+        let mut model = golden();
+        model["embeddings_and_evoformer"]["use_chain_relative"] = Value::Null;
+        model["global_config"]["bfloat16"] = true.into();
+        let model = without_nulls(model);
+        assert_eq!(check(&model).unwrap().len(), 1);
+    }
+}
