@@ -19,6 +19,8 @@ mod layers;
 mod model;
 pub mod names;
 mod pair_stack;
+#[cfg(test)]
+mod parity;
 mod recycling;
 mod structure_module;
 mod taps;
