@@ -1,6 +1,6 @@
 //! Parts of the sublayers, of which the golden keeps what the first call gave. Ours are fused, so each part is
-//! made here from our parameters and from the parts before it; this pins which parameter goes where. What a
-//! sublayer's last part gives is the sublayer's output, and is compared with that as well.
+//! made here from our parameters and from the parts before it; this pins which parameter goes where. What the
+//! last part gives is the sublayer's output: see `sublayers`.
 
 use super::golden::Golden;
 use super::layers::{Kind, apply};
@@ -35,16 +35,6 @@ impl Parts<'_> {
         self.report.compare(self.golden, &name, &got);
         Ok(())
     }
-
-    /// The last part gives what the sublayer gives; where it works on columns, with the axes swapped. The sublayer
-    /// itself is compared with ours in `sublayers`.
-    fn last(&mut self, part: &str, swapped: bool) -> Result<()> {
-        let whole = self.golden.wanted(&format!("{}#0:out", self.theirs));
-        let whole = if swapped { whole.transpose(0, 1)?.contiguous()? } else { whole };
-        let name = format!("{}/{part}#0:out", self.theirs);
-        self.report.compare(self.golden, &name, &whole);
-        Ok(())
-    }
 }
 
 pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
@@ -64,8 +54,7 @@ fn msa(golden: &Golden, report: &mut Report, stack: &Stack) -> Result<()> {
     };
     at("msa_row_attention_with_pair_bias", "msa_att_row", &|p| {
         p.layer("query_norm", Kind::Norm, "layer_norm_m", &p.input("in0"))?;
-        p.layer("feat_2d_norm", Kind::Norm, "layer_norm_z", &p.input("pair_act"))?;
-        p.last("attention", false)
+        p.layer("feat_2d_norm", Kind::Norm, "layer_norm_z", &p.input("pair_act"))
     })?;
     let (theirs, ours) = if stack.theirs.ends_with("extra_msa_stack") {
         ("msa_column_global_attention", "msa_att_col")
@@ -74,8 +63,7 @@ fn msa(golden: &Golden, report: &mut Report, stack: &Stack) -> Result<()> {
     };
     at(theirs, ours, &|p| {
         let columns = p.input("in0").transpose(0, 1)?.contiguous()?;
-        p.layer("query_norm", Kind::Norm, "layer_norm_m", &columns)?;
-        p.last("attention", true)
+        p.layer("query_norm", Kind::Norm, "layer_norm_m", &columns)
     })?;
     at("msa_transition", "msa_transition", &transition)?;
     at("outer_product_mean", "outer_product_mean", &|p| {
@@ -101,8 +89,7 @@ fn pair(golden: &Golden, report: &mut Report, stack: &Stack) -> Result<()> {
         at(theirs, ours, &|p| {
             let x = p.input("in0");
             let x = if ending { x.transpose(0, 1)?.contiguous()? } else { x };
-            p.layer("query_norm", Kind::Norm, "layer_norm", &x)?;
-            p.last("attention", ending)
+            p.layer("query_norm", Kind::Norm, "layer_norm", &x)
         })?;
     }
     at("pair_transition", "pair_transition", &transition)
@@ -111,8 +98,7 @@ fn pair(golden: &Golden, report: &mut Report, stack: &Stack) -> Result<()> {
 fn transition(p: &mut Parts<'_>) -> Result<()> {
     p.layer("input_layer_norm", Kind::Norm, "layer_norm", &p.input("in0"))?;
     p.layer("transition1", Kind::Linear, "linear_1", &p.given("input_layer_norm"))?;
-    p.layer("transition2", Kind::Linear, "linear_2", &ops::relu(&p.given("transition1"))?)?;
-    p.last("sequential", false)
+    p.layer("transition2", Kind::Linear, "linear_2", &ops::relu(&p.given("transition1"))?)
 }
 
 fn multiplication(p: &mut Parts<'_>, outgoing: bool) -> Result<()> {

@@ -56,17 +56,38 @@ pub fn stacks(golden: &Golden) -> [Stack; 3] {
 /// Reads and compares one call of a sublayer.
 struct Call<'a> {
     golden: &'a Golden,
-    name: String,
+    module: String,
+    call: usize,
 }
 
 impl Call<'_> {
     fn tap(&self, value: &str) -> Tensor {
-        self.golden.tap(&format!("{}:{value}", self.name))
+        self.golden.tap(&format!("{}#{}:{value}", self.module, self.call))
     }
 
     fn compare(&self, report: &mut Report, got: &Tensor) {
-        report.compare(self.golden, &format!("{}:out", self.name), got);
+        report.compare(self.golden, &format!("{}#{}:out", self.module, self.call), got);
     }
+
+    /// As [`Call::compare`], and with the sublayer's last part, of which the golden keeps the first call. A part
+    /// that works on columns has the axes swapped.
+    fn compare_both(&self, report: &mut Report, got: &Tensor, last: &str, axes: Axes) -> Result<()> {
+        self.compare(report, got);
+        if self.call == 0 {
+            let got = match axes {
+                Axes::Same => got.clone(),
+                Axes::Swapped => got.transpose(0, 1)?.contiguous()?,
+            };
+            report.compare(self.golden, &format!("{}/{last}#0:out", self.module), &got);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Axes {
+    Same,
+    Swapped,
 }
 
 pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
@@ -99,7 +120,7 @@ fn msa(
     p: &Params,
     (c_m, sizes): (usize, &Block),
 ) -> Result<()> {
-    let at = |module: &str| Call { golden, name: format!("{}/{module}#{call}", stack.theirs) };
+    let at = |module: &str| Call { golden, module: format!("{}/{module}", stack.theirs), call };
 
     let here = at("msa_row_attention_with_pair_bias");
     let row = MsaRowAttention::load(
@@ -109,23 +130,25 @@ fn msa(
         &sizes.msa_row_attention_with_pair_bias,
     )?;
     let update = row.forward(&here.tap("in0"), &here.tap("pair_act"), &here.tap("in1"))?;
-    here.compare(report, &update);
+    here.compare_both(report, &update, "attention", Axes::Same)?;
 
     if stack.theirs.ends_with("extra_msa_stack") {
         let here = at("msa_column_global_attention");
         let column = GlobalColumnAttention::load(&p.sub("msa_att_col"), c_m, &sizes.msa_column_attention)?;
-        here.compare(report, &column.forward(&here.tap("in0"), &here.tap("in1"))?);
+        let update = column.forward(&here.tap("in0"), &here.tap("in1"))?;
+        here.compare_both(report, &update, "attention", Axes::Swapped)?;
     } else {
         let here = at("msa_column_attention");
         let (p, per_column) = (p.sub("msa_att_col._msa_att"), Orientation::PerColumn);
         let column = GatedAttention::load(&p, "layer_norm_m", c_m, &sizes.msa_column_attention, per_column)?;
-        here.compare(report, &column.forward(&here.tap("in0"), &here.tap("in1"), None)?);
+        let update = column.forward(&here.tap("in0"), &here.tap("in1"), None)?;
+        here.compare_both(report, &update, "attention", Axes::Swapped)?;
     }
 
     let here = at("msa_transition");
     let factor = sizes.msa_transition.num_intermediate_factor;
     let transition = Transition::load(&p.sub("msa_transition"), c_m, factor)?;
-    here.compare(report, &transition.forward(&here.tap("in0"))?);
+    here.compare_both(report, &transition.forward(&here.tap("in0"))?, "sequential", Axes::Same)?;
 
     let here = at("outer_product_mean");
     let outer = OuterProductMean::load(
@@ -146,7 +169,7 @@ fn pair(
     p: &Params,
     sizes: &PairBlock,
 ) -> Result<()> {
-    let at = |module: &str| Call { golden, name: format!("{}/{module}#{call}", stack.theirs) };
+    let at = |module: &str| Call { golden, module: format!("{}/{module}", stack.theirs), call };
     let sub = |name: &str| p.sub(format!("{}{name}", stack.pair));
 
     for (module, name, sizes, edges) in [
@@ -158,18 +181,20 @@ fn pair(
         here.compare(report, &multiply.forward(&here.tap("in0"), &here.tap("in1"))?);
     }
 
-    for (module, name, sizes, orientation) in [
-        ("starting", "tri_att_start", &sizes.triangle_attention_starting_node, Orientation::PerRow),
-        ("ending", "tri_att_end", &sizes.triangle_attention_ending_node, Orientation::PerColumn),
+    let (starting, ending) = (&sizes.triangle_attention_starting_node, &sizes.triangle_attention_ending_node);
+    for (module, name, sizes, orientation, axes) in [
+        ("starting", "tri_att_start", starting, Orientation::PerRow, Axes::Same),
+        ("ending", "tri_att_end", ending, Orientation::PerColumn, Axes::Swapped),
     ] {
         let here = at(&format!("triangle_attention_{module}_node"));
         let attend = TriangleAttention::load(&sub(name), stack.c_z, sizes, orientation)?;
-        here.compare(report, &attend.forward(&here.tap("in0"), &here.tap("in1"))?);
+        let update = attend.forward(&here.tap("in0"), &here.tap("in1"))?;
+        here.compare_both(report, &update, "attention", axes)?;
     }
 
     let here = at("pair_transition");
     let factor = sizes.pair_transition.num_intermediate_factor;
     let transition = Transition::load(&sub("pair_transition"), stack.c_z, factor)?;
-    here.compare(report, &transition.forward(&here.tap("in0"))?);
+    here.compare_both(report, &transition.forward(&here.tap("in0"))?, "sequential", Axes::Same)?;
     Ok(())
 }
