@@ -211,33 +211,38 @@ pub fn peak_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
     (12 * d.parameters as u64).max(running_bytes(d, passes, threads))
 }
 
-/// Memory of the network at work, bytes: the parameters once and, alive together in one block,
-/// - the MSA \[s, r, c_m\] three times (input, update, sum), the same for the extra rows,
-/// - the pair \[r, r, c_z\] three times, the recycled one, and 3 · r² · c of a triangle product's factors,
-/// - two outer-product factors \[rows, r, c\], the attention bias \[heads, r, r\],
-/// - templates \[t, r, r, c_t\] and the pair heads' logits,
-/// - the features of all passes, and for each thread rows of logits and packed panels.
+/// Memory of the network at work, bytes. Alive together in one block:
+/// - the parameters, the features of all passes, the pair \[r, r, c_z\] that is recycled,
+/// - the MSA \[s, r, c_m\] twice (itself and its update), with the extra rows the clustered MSA once more,
+/// - the pair twice, the attention bias \[heads, r, r\],
+/// - the larger of three factors \[rows, r, c\] of outer products and 3 · r² · c of a triangle product,
+/// - templates \[t, r, r, c_t\], or later the pair heads' logits,
+/// - for each thread rows of projections and packed panels.
 ///
-/// Chunks over rows keep attention from ever holding r³.
+/// Nothing grows with r³: attention and outer products are made a few rows at a time.
 pub fn running_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
     let (r, rr) = (d.r as u64, d.r as u64 * d.r as u64);
     let u = |x: usize| x as u64;
     let alive = |k: &Stack, rows: usize| {
         let rows = u(rows);
-        let msa = 3 * rows * r * u(k.c_m) + 2 * rows * r * u(k.outer);
-        let pair = rr * (3 * u(k.c_z) + 3 * u(k.triangle) + u(k.row.1.max(k.triangle_attention.1)));
-        msa + pair
+        let inner = (3 * rows * r * u(k.outer)).max(3 * rr * u(k.triangle));
+        2 * rows * r * u(k.c_m) + rr * (2 * u(k.c_z) + u(k.row.1.max(k.triangle_attention.1))) + inner
     };
     let c_z = u(d.evoformer.c_z);
-    // While the extra rows are worked on, the clustered MSA waits.
     let extra = alive(&d.extra_stack, d.extra) + u(d.s) * r * u(d.evoformer.c_m);
-    let templates = u(d.templates) * rr * u(d.template_stack.c_z) * 2 + alive(&d.template_stack, 0);
-    let heads = rr * (2 * u(d.pair_bins) + 2 * c_z);
+    let templates = u(d.templates) * rr * u(d.template_stack.c_z) * 2
+        + alive(&d.template_stack, 0)
+        + rr * c_z
+        + u(d.s) * r * u(d.evoformer.c_m);
+    let heads = rr * (3 * u(d.pair_bins) + 2 * c_z) + u(d.s) * r * u(d.evoformer.c_m);
     let widest = alive(&d.evoformer, d.s).max(extra).max(templates).max(heads);
     let features = u(passes) * r * (u(d.s) * 52 + u(d.extra) * 5);
-    let scratch = u(threads) * (128 * r + 96 * 1024 + 4 * r * c_z);
-    4 * (u(d.parameters) + widest + rr * c_z + features + scratch)
+    let scratch = u(threads) * (2400 * r + 96 * 1024);
+    RESIDENT + 4 * (u(d.parameters) + widest + rr * c_z + features + scratch)
 }
+
+/// Code and what the allocator keeps, bytes.
+const RESIDENT: u64 = 80 << 20;
 
 /// Time and memory of one prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
