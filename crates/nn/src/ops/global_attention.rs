@@ -13,11 +13,11 @@ use candle_core::{Result, Shape, Tensor};
 pub struct GlobalAttentionWeights<'a> {
     /// Layer norm, `[c]` each.
     pub norm: (&'a Tensor, &'a Tensor),
-    /// Queries `[h·d, c]`; keys and values `[d, c]`; no bias.
+    /// Queries `[h·d, c]`; keys `[d, c]`, values `[v, c]`; no bias.
     pub qkv: (&'a Tensor, &'a Tensor, &'a Tensor),
-    /// Gate `[h·d, c]`, `[h·d]`.
+    /// Gate `[h·v, c]`, `[h·v]`.
     pub gate: (&'a Tensor, &'a Tensor),
-    /// Output `[c, h·d]`, `[c]`.
+    /// Output `[c, h·v]`, `[c]`.
     pub out: (&'a Tensor, &'a Tensor),
 }
 
@@ -50,20 +50,21 @@ impl Fused for GlobalAttention {
         let [m, mask, scale, offset, wq, wk, wv, wg, bg, wo, bo] = super::values(t)?;
         let (m, mask): (&[f32], &[f32]) = (&m, &mask);
         let (h, hd) = (self.heads, wq.len() / c);
-        let d = hd / h;
-        let width = 2 * d + hd;
+        let (d, v) = (hd / h, wv.len() / c);
+        let hv = h * v;
+        let width = d + v + hv;
         let query = Packed::from_nk(&wq, c, hd);
         let project = Packed::from_nk(&[&wk[..], &wv[..], &wg[..]].concat(), c, width);
-        let output = Packed::from_nk(&wo, hd, c);
+        let output = Packed::from_nk(&wo, hv, c);
         let mut out = vec![0.0; m.len()];
         let shared = SharedMut::new(&mut out);
         for_blocks(r, 1, |column, _| {
-            scratch(s * (c + width + 1 + h + hd) + c + 2 * hd, |buffer| {
+            scratch(s * (c + width + 1 + h + hv) + c + hd + hv, |buffer| {
                 let (normed, buffer) = buffer.split_at_mut(s * c);
                 let (kvg, buffer) = buffer.split_at_mut(s * width);
                 let (bias, buffer) = buffer.split_at_mut(s);
                 let (logits, buffer) = buffer.split_at_mut(h * s);
-                let (gated, buffer) = buffer.split_at_mut(s * hd);
+                let (gated, buffer) = buffer.split_at_mut(s * hv);
                 let (mean, buffer) = buffer.split_at_mut(c);
                 let (q, o) = buffer.split_at_mut(hd);
                 mean.fill(0.0);
@@ -91,18 +92,18 @@ impl Fused for GlobalAttention {
                 }
                 let values = {
                     let mut p = Packed::empty();
-                    p.refill_kn(Mat::new(&kvg[d..], width), s, d);
+                    p.refill_kn(Mat::new(&kvg[d..], width), s, v);
                     p
                 };
-                gemm(Mat::new(logits, s), h, &values, o, d, Finish::default());
+                gemm(Mat::new(logits, s), h, &values, o, v, Finish::default());
                 for i in 0..s {
-                    let row = &mut gated[i * hd..][..hd];
+                    let row = &mut gated[i * hv..][..hv];
                     row.copy_from_slice(o);
-                    mul_sigmoid(row, &kvg[i * width + 2 * d..][..hd], &bg);
+                    mul_sigmoid(row, &kvg[i * width + d + v..][..hv], &bg);
                 }
                 let finish = Finish { bias: &bo, ..Finish::default() };
                 // The normalised input is no longer needed: its memory takes the update.
-                gemm(Mat::new(gated, hd), s, &output, normed, c, finish);
+                gemm(Mat::new(gated, hv), s, &output, normed, c, finish);
                 for i in 0..s {
                     // SAFETY: every column writes its own elements.
                     let row = unsafe { shared.range((i * r + column) * c, c) };
@@ -121,10 +122,10 @@ impl Fused for GlobalAttention {
         let q = plain::matmul_t(&mean, &t[4])?;
         let d = q.dim(1)? / self.heads;
         let q = (q.reshape((r, self.heads, d))? * (d as f64).powf(-0.5))?;
-        let (k, v) = (plain::matmul_t(&x, &t[5])?, plain::matmul_t(&x, &t[6])?); // [r, s, d]
+        let (k, v) = (plain::matmul_t(&x, &t[5])?, plain::matmul_t(&x, &t[6])?); // [r, s, d or v]
         let logits = q.matmul(&k.t()?)?.broadcast_add(&plain::mask_bias(&mask)?.reshape((r, 1, s))?)?;
-        let o = plain::softmax_last(&logits)?.matmul(&v)?.reshape((r, 1, self.heads * d))?;
-        let gate = plain::sigmoid(&plain::linear(&x, &t[7], &t[8])?)?; // [r, s, h·d]
+        let o = plain::softmax_last(&logits)?.matmul(&v)?.reshape((r, 1, ()))?;
+        let gate = plain::sigmoid(&plain::linear(&x, &t[7], &t[8])?)?; // [r, s, h·v]
         plain::linear(&gate.broadcast_mul(&o)?, &t[9], &t[10])?.transpose(0, 1)?.contiguous()
     }
 }
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn fused_and_gradient() {
-        let (s, r, c, h, d) = (7, 5, 6, 3, 4);
+        let (s, r, c, h, d, v) = (7, 5, 6, 3, 4, 8);
         let mask = noise(&[s, r], 2).ge(-0.5).unwrap().to_dtype(candle_core::DType::F32).unwrap();
         let t = [
             noise(&[s, r, c], 1),
@@ -145,10 +146,10 @@ mod tests {
             noise(&[c], 4),
             noise(&[h * d, c], 5),
             noise(&[d, c], 6),
-            noise(&[d, c], 7),
-            noise(&[h * d, c], 8),
-            noise(&[h * d], 9),
-            noise(&[c, h * d], 10),
+            noise(&[v, c], 7),
+            noise(&[h * v, c], 8),
+            noise(&[h * v], 9),
+            noise(&[c, h * v], 10),
             noise(&[c], 11),
         ];
         check(&GlobalAttention { heads: h }, &t, &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
