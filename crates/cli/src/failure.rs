@@ -31,15 +31,56 @@ pub fn bad_input(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow::Error::new(BadInput(error.to_string()))
 }
 
-/// Prints the error chain on stderr, one line, and gives the exit code.
+/// Prints the error chain on stderr and gives the exit code.
 pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
+    let outcome = outcome.and_then(|()| crate::console::lost().map_or(Ok(()), |lost| Err(lost.into())));
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    eprintln!("ERROR  {error:#}");
+    eprintln!("ERROR  {}", text(&error));
     if error.chain().any(|e| e.is::<BadInput>()) {
         ExitCode::from(2)
     } else if error.chain().any(|e| e.is::<Interrupted>()) {
         ExitCode::from(130)
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// The chain from the outside in; a cause that the words before it already tell is not repeated.
+pub fn text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Tells(std::io::Error);
+
+    impl std::fmt::Display for Tells {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "x.npz: {}", self.0)
+        }
+    }
+
+    impl std::error::Error for Tells {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn no_cause_is_said_twice() {
+        let error = anyhow::Error::new(Tells(std::io::Error::other("no space"))).context("import");
+        assert_eq!(text(&error), "import: x.npz: no space");
+        assert_eq!(text(&bad_input("a").context("b")), "b: a");
     }
 }

@@ -1,6 +1,9 @@
 //! The `foldry` binary: subcommands, and the only place where crates are wired together.
 
+#[macro_use]
+mod console;
 mod commands;
+mod disk;
 mod failure;
 mod fold_run;
 mod forward_run;
@@ -17,11 +20,14 @@ static ALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Protein structure prediction: a sequence or an alignment in, 3D coordinates with confidences out.
 #[derive(Parser)]
-#[command(name = "foldry", version, about, propagate_version = true)]
+#[command(name = "foldry", version, about, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted with finished work kept.\n\
+     Data goes to standard output, words for people to standard error.";
 
 #[derive(Subcommand)]
 enum Command {

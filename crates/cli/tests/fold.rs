@@ -135,6 +135,7 @@ fn a_bad_target_does_not_stop_the_others() {
     let folder = tempfile::tempdir().unwrap();
     // A folder that is not ours stands where the first target belongs.
     std::fs::create_dir(folder.path().join("2ayd_A")).unwrap();
+    std::fs::write(folder.path().join("2ayd_A/thesis.txt"), "mine").unwrap();
     let mut command = small("data/examples/2ayd_A.a3m", folder.path());
     let output = command.arg(root("data/examples/4mo0_A.a3m")).args(["--recycles", "0"]).output().unwrap();
     let text = stderr(&output);
@@ -163,4 +164,89 @@ fn an_interrupt_keeps_what_is_finished() {
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["2ayd_A"]);
     assert!(folder.path().join("2ayd_A/rank_001.pdb").exists());
+}
+
+#[test]
+fn a_bad_record_or_file_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, out) = (folder.path().join("in.fasta"), folder.path().join("out"));
+    std::fs::write(&input, ">one\nMKVLAWGDEYF\n>two\nMKV7LA\n>three\nMKVLAWGDEY\n").unwrap();
+    let mut command = small("data/examples/nowhere.a3m", &out);
+    let output = command.arg(&input).args(["--recycles", "0"]).output().unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("in.fasta:4:4: expected an amino-acid letter, found `7`"), "{text}");
+    assert!(text.contains("nowhere.a3m: No such file"), "{text}");
+    assert!(text.trim_end().ends_with("2 of the inputs could not be read, see above"), "{text}");
+    assert!(out.join("one/summary.json").exists() && out.join("three/summary.json").exists());
+}
+
+#[test]
+fn a_damaged_result_is_made_again_and_a_changed_one_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("t.fasta");
+    std::fs::write(&input, ">t\nMKVLAWGDEYFRN\n").unwrap();
+    let run = |more: &[&str]| {
+        let golden = root("tests/golden/fold");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foldry"));
+        command.arg("fold").arg(&input).arg("-o").arg(folder.path().join("out")).args(["--recycles", "0"]);
+        command.arg("--config").arg(golden.join("config.json"));
+        command.arg("--params").arg(golden.join("params.npz")).args(more).output().unwrap()
+    };
+    assert_eq!(run(&[]).status.code(), Some(0));
+    let place = folder.path().join("out/t");
+    let pdb = std::fs::read(place.join("rank_001.pdb")).unwrap();
+    for file in ["rank_001.pdb", "summary.json", "report.html"] {
+        let whole = std::fs::read(place.join(file)).unwrap();
+        std::fs::write(place.join(file), &whole[..whole.len() / 2]).unwrap();
+        let output = run(&[]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(
+            stderr(&output).contains(&format!("is made again: {file} is cut off")),
+            "{}",
+            stderr(&output)
+        );
+        assert_eq!(std::fs::read(place.join("rank_001.pdb")).unwrap(), pdb);
+    }
+    std::fs::write(place.join("rank_001.pdb"), [&pdb[..], b"REMARK mine\n"].concat()).unwrap();
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("rank_001.pdb changed since; --overwrite"), "{}", stderr(&output));
+    assert_eq!(run(&["--overwrite"]).status.code(), Some(0));
+    assert_eq!(std::fs::read(place.join("rank_001.pdb")).unwrap(), pdb);
+}
+
+#[test]
+fn the_largest_seed_is_one_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let most = u64::MAX.to_string();
+    let run = |seeds: &str| {
+        let mut command = small("data/examples/4mo0_A.fasta", folder.path());
+        command.args(["--recycles", "0", "--seed", &most, "--num-seeds", seeds]).output().unwrap()
+    };
+    let output = run("2");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("expected none beyond 18446744073709551615"), "{}", stderr(&output));
+    assert_eq!(run("1").status.code(), Some(0));
+}
+
+/// A reader of stderr that goes away does not stop the work; data that cannot be written is an error.
+#[cfg(target_os = "linux")]
+#[test]
+fn closed_and_full_streams_are_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut command = small("data/examples/4mo0_A.fasta", folder.path());
+        command.args(["--recycles", "0", "--overwrite", "--json"]).stdout(Stdio::null());
+        command
+    };
+    let mut child = run().stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(folder.path().join("4mo0_A/summary.json").exists());
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(run().stderr(full()).status().unwrap().code(), Some(0));
+    let output = run().stdout(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("ERROR  standard output: "), "{}", stderr(&output));
 }

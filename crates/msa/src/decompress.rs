@@ -82,7 +82,9 @@ mod tests {
         two_members.extend(gzip(&text[4..]));
         let mut padded = gzip(&text);
         padded.extend([0; 512]);
-        for packed in [text.clone(), gzip(&text), two_members, padded, zstd::encode_all(&text[..], 3).unwrap()] {
+        for packed in
+            [text.clone(), gzip(&text), two_members, padded, zstd::encode_all(&text[..], 3).unwrap()]
+        {
             assert_eq!(decompress("x", packed, &limits).unwrap(), text);
         }
     }

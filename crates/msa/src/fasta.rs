@@ -9,7 +9,7 @@ use crate::{Change, Error, Limits, Note, Target};
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub name: String,
-    pub error: Error,
+    pub error: Box<Error>,
 }
 
 /// Reads every record as a target, or as what is wrong with it; `stem` names those whose header is empty.
@@ -25,7 +25,7 @@ pub(crate) fn parse(
         let unnamed = format!("{stem}_{}", index + 1);
         target(text, record, &unnamed, limits).map_err(|error| {
             let name = from_header(&header_text(record.header).0, &unnamed).safe;
-            Refused { name, error }
+            Refused { name, error: Box::new(error) }
         })
     };
     let mut targets: Vec<_> = records.iter().enumerate().map(read).collect();
@@ -141,7 +141,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<Vec<Target>, Error> {
         let text = Text::new("x.fasta", bytes)?;
-        parse(&text, "x", &Limits::default())?.into_iter().map(|t| t.map_err(|r| r.error)).collect()
+        parse(&text, "x", &Limits::default())?.into_iter().map(|t| t.map_err(|r| *r.error)).collect()
     }
 
     fn one(bytes: &[u8]) -> (String, Vec<String>) {

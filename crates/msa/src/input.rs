@@ -53,7 +53,7 @@ pub fn load(inputs: &[PathBuf], limits: &Limits) -> Result<Loaded, Error> {
             }
             Err(refused) => {
                 taken.unique(&refused.name);
-                loaded.failed.push(refused.error);
+                loaded.failed.push(*refused.error);
             }
         }
     }
@@ -73,7 +73,7 @@ impl Set {
         let targets = read(path, limits).and_then(|bytes| parse_each(&label, &bytes, limits));
         let targets = targets.unwrap_or_else(|error| {
             let name = from_header(&stem.replace(char::is_whitespace, "_"), "target").safe;
-            vec![Err(Refused { name, error })]
+            vec![Err(Refused { name, error: Box::new(error) })]
         });
         Self { stem, targets }
     }
@@ -145,7 +145,7 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors  of the format's parser.
 pub fn parse(label: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Target>, Error> {
-    parse_each(label, bytes, limits)?.into_iter().map(|target| target.map_err(|r| r.error)).collect()
+    parse_each(label, bytes, limits)?.into_iter().map(|target| target.map_err(|r| *r.error)).collect()
 }
 
 fn parse_each(label: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Result<Target, Refused>>, Error> {

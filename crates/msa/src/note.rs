@@ -86,7 +86,9 @@ impl fmt::Display for Change {
             Self::Read { from, to, count } => write!(f, "{count} `{from}` read as `{to}`"),
             Self::Unknown(n) => write!(f, "{n} unknown residue{} (`X`): modelled without side chain", s(*n)),
             Self::HeaderEncoding => write!(f, "header is not UTF-8; unreadable bytes replaced"),
-            Self::Renamed { from, to } if from.is_empty() => write!(f, "no name in the header; called `{to}`"),
+            Self::Renamed { from, to } if from.is_empty() => {
+                write!(f, "no name in the header; called `{to}`")
+            }
             Self::Renamed { from, to } => write!(f, "name `{from}` becomes `{to}` to be safe as a folder"),
             Self::Duplicate { from, to } => write!(f, "name `{from}` is taken; this one becomes `{to}`"),
             Self::QueryGaps(n) => {

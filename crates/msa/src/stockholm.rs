@@ -197,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_an_end_is_said_to_be() {
+        let (msa, notes) = read(b"# STOCKHOLM 1.0\nq MKV\nb M-V\n").unwrap();
+        assert_eq!((msa.rows(), &notes[0].change), (2, &Change::NoEnd));
+        assert!(read(b"# STOCKHOLM 1.0\nq MKV\n//\n").unwrap().1.is_empty());
+    }
+
+    #[test]
     fn errors_name_the_place() {
         for (bytes, message) in [
             (

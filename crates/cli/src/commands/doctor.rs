@@ -18,7 +18,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (threads, memory, gflops) = (machine::threads(), machine::memory(), machine::gflops());
     let weights = installed();
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::console::out();
     if args.json {
         let weights: Vec<_> = weights
             .iter()

@@ -1,6 +1,7 @@
 //! `foldry fold INPUT...`: sequences or alignments in, coordinates with confidences out.
 
-use crate::failure::{BadInput, Interrupted, bad_input};
+use crate::disk;
+use crate::failure::{BadInput, Interrupted, bad_input, text};
 use crate::fold_run::{Fate, Network, Precision, Run, Settings, choose, fold_target, read_templates, sha256};
 use anyhow::Context;
 use msa::{Limits, Target};
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Predict structures: PDB, ModelCIF, confidences and a report for each target.
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)] // so that `--seed -1` is told what is wrong with it
 pub struct Args {
     /// FASTA (many records), A3M or Stockholm files, also .gz and .zst, folders of them, or `-` for standard input.
     #[arg(required = true)]
@@ -34,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     recycle_tolerance: f64,
     /// Seed of the rows drawn and masked.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Predictions of each target, with consecutive seeds, ranked by mean pLDDT.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -42,14 +44,17 @@ pub struct Args {
     /// Alignment rows at most: clustered and extra ones, as in 512:1024.
     #[arg(long, value_name = "C:E")]
     max_msa: Option<MaxMsa>,
-    /// Alignment for the one target given.
-    #[arg(long, value_name = "FILE")]
+    /// Alignment for the one target given, A3M or Stockholm.
+    #[arg(long, value_name = "FILE", conflicts_with = "msa_mode")]
     msa: Option<PathBuf>,
     /// Where alignments come from: by default from the input or --msa; single uses the sequence alone.
     #[arg(long, value_enum)]
     msa_mode: Option<MsaMode>,
-    /// Structures to use as templates, PDB or mmCIF; `:CHAIN` picks a chain.
-    #[arg(long, value_name = "FILE[:CHAIN]", num_args = 1..)]
+    /// Structures to use as templates, PDB or mmCIF, also .gz and .zst; `:CHAIN` picks a chain, else the most
+    /// similar one is used. `=ALIGNMENT` says which residues belong together: FASTA of two rows (target,
+    /// template), or JSON with `queryIndices` and `templateIndices` from 0; else the sequences are aligned.
+    /// Takes all names up to the next option: put INPUT before it.
+    #[arg(long, value_name = "FILE[:CHAIN][=ALIGNMENT]", num_args = 1..)]
     templates: Vec<String>,
     /// Where to compute; this build has the CPU.
     #[arg(long, value_enum, default_value = "auto")]
@@ -117,7 +122,18 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             args.recycle_tolerance
         )));
     }
-    let targets = load(&args)?;
+    if args.seed.checked_add(args.num_seeds - 1).is_none() {
+        let (seed, count) = (args.seed, args.num_seeds);
+        return Err(bad_input(format!(
+            "--seed {seed} with {count} seeds: expected none beyond {}",
+            u64::MAX
+        )));
+    }
+    if args.output.exists() && !args.output.is_dir() {
+        let output = args.output.display();
+        return Err(bad_input(format!("--output {output}: expected a folder for the results, found a file")));
+    }
+    let (targets, refused) = load(&args)?;
     let templates = read_templates(&args.templates)?;
     let chosen = choose(&args.model, args.params.as_deref())?;
     let mut network = Network::open(&chosen, args.config.as_deref(), args.dtype)?;
@@ -133,12 +149,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     })
     .context("cannot listen for Ctrl-C")?;
 
-    std::fs::create_dir_all(&args.output)
-        .with_context(|| args.output.display().to_string())
-        .map_err(|e| bad_input(format!("{e:#}")))?;
+    std::fs::create_dir_all(&args.output).map_err(|e| {
+        bad_input(format!("--output {}: cannot make this folder: {e}", args.output.display()))
+    })?;
     let run = Run { folder: args.output, settings, templates, overwrite: args.overwrite, stop: &stop };
     let (mut summaries, mut errors, mut stopped) = (Vec::new(), Vec::new(), false);
+    let mut begun = 0;
     for target in &targets {
+        begun += 1;
         let fate = if stop.load(Ordering::Relaxed) {
             Ok(Fate::Stopped)
         } else {
@@ -151,9 +169,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 break;
             }
             Err(error) => {
-                if targets.len() > 1 {
-                    eprintln!("ERROR  {}: {error:#}", target.name);
+                let last = network.is_unusable() || disk::is_full(&error);
+                if last || (targets.len() == 1 && refused == 0) {
+                    // Every further target would meet the same.
+                    errors.push((target.name.as_str(), error));
+                    break;
                 }
+                eprintln!("ERROR  {}: {}", target.name, text(&error));
                 errors.push((target.name.as_str(), error));
             }
         }
@@ -164,51 +186,100 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if stopped {
         return Err(anyhow::Error::new(Interrupted));
     }
-    verdict(errors, targets.len())
+    verdict(errors, Counts { targets: targets.len(), begun, refused })
+}
+
+/// Of a run.
+#[derive(Clone, Copy)]
+struct Counts {
+    /// Read from the input.
+    targets: usize,
+    /// Of them, looked at before the run ended.
+    begun: usize,
+    /// Files and records of the input that could not be read.
+    refused: usize,
 }
 
 /// The end of a run: nothing, the one error, or how many failed; bad input only if all of them were.
-fn verdict(mut errors: Vec<(&str, anyhow::Error)>, count: usize) -> anyhow::Result<()> {
-    if errors.is_empty() {
+fn verdict(mut errors: Vec<(&str, anyhow::Error)>, counts: Counts) -> anyhow::Result<()> {
+    let Counts { targets, begun, refused } = counts;
+    let is_bad = |error: &anyhow::Error| error.chain().any(|e| e.is::<BadInput>());
+    let left = targets - begun;
+    if let Some((name, error)) = errors.pop_if(|_| left > 0 || (targets == 1 && refused == 0)) {
+        let rest = match left {
+            0 => String::new(),
+            _ => format!("; {left} more of {targets} targets were not begun"),
+        };
+        let text = format!("{name}: {}{rest}", text(&error));
+        return Err(if is_bad(&error) { bad_input(text) } else { anyhow::anyhow!(text) });
+    }
+    let mut parts = Vec::new();
+    if !errors.is_empty() {
+        let names: Vec<&str> = errors.iter().map(|(name, _)| *name).take(10).collect();
+        let more = if errors.len() > names.len() { ", …" } else { "" };
+        parts.push(format!("{} of {targets} targets failed: {}{more}", errors.len(), names.join(", ")));
+    }
+    if refused > 0 {
+        parts.push(format!("{refused} of the inputs could not be read, see above"));
+    }
+    if parts.is_empty() {
         return Ok(());
     }
-    if let Some((name, error)) = errors.pop_if(|_| count == 1) {
-        let bad = error.chain().any(|e| e.is::<BadInput>());
-        return Err(if bad {
-            bad_input(format!("{name}: {error:#}"))
-        } else {
-            error.context(name.to_string())
-        });
-    }
-    let names: Vec<&str> = errors.iter().map(|(name, _)| *name).collect();
-    let text = format!("{} of {count} targets failed: {}", errors.len(), names.join(", "));
-    let all_bad = errors.iter().all(|(_, error)| error.chain().any(|e| e.is::<BadInput>()));
-    Err(if all_bad { bad_input(text) } else { anyhow::anyhow!(text) })
+    let parts = parts.join("; ");
+    let all_bad = errors.iter().all(|(_, error)| is_bad(error));
+    Err(if all_bad { bad_input(parts) } else { anyhow::anyhow!(parts) })
 }
 
-fn load(args: &Args) -> anyhow::Result<Vec<Target>> {
+/// Folders may hold many files that are no input; so many are named.
+const SKIPPED_SHOWN: usize = 8;
+
+/// The targets, and how many inputs could not be read. What is wrong with those is said.
+fn load(args: &Args) -> anyhow::Result<(Vec<Target>, usize)> {
     let limits = Limits::default();
-    let loaded = msa::load(&args.input, &limits).map_err(bad_input)?;
-    for path in &loaded.skipped {
-        eprintln!("NOTE  {}: skipped, expected .fasta, .a3m or .sto", path.display());
+    let mut loaded = msa::load(&args.input, &limits).map_err(bad_input)?;
+    for path in loaded.skipped.iter().take(SKIPPED_SHOWN) {
+        let what = if path.is_dir() {
+            "a folder within a folder"
+        } else {
+            "expected .fasta, .a3m or .sto (also .gz or .zst)"
+        };
+        eprintln!("NOTE  {}: skipped, {what}", path.display());
     }
-    let mut targets = loaded.targets;
+    if let Some(more) = loaded.skipped.len().checked_sub(SKIPPED_SHOWN).filter(|&n| n > 0) {
+        eprintln!("NOTE  {more} more files of no known format skipped");
+    }
+    if loaded.targets.is_empty() && loaded.failed.len() == 1 {
+        return Err(bad_input(loaded.failed.remove(0)));
+    }
+    for error in &loaded.failed {
+        eprintln!("ERROR  {error}");
+    }
+    let (mut targets, refused) = (loaded.targets, loaded.failed.len());
+    if targets.is_empty() {
+        return Err(bad_input("expected at least one target, found none"));
+    }
     if let Some(path) = &args.msa {
-        let count = targets.len();
-        let [target] = targets.as_mut_slice() else {
+        let count = targets.len() + refused;
+        let (1, [target]) = (count, targets.as_mut_slice()) else {
             return Err(bad_input(format!("--msa belongs to one target, found {count} in the input")));
         };
         let (msa, notes) = msa::load_alignment(path, &limits).map_err(bad_input)?;
+        if let Some(own) = &target.msa {
+            let rows = own.rows();
+            eprintln!("NOTE  {}: --msa takes the place of the input's own {rows} rows", target.name);
+        }
         target.attach(msa, &path.display().to_string()).map_err(bad_input)?;
         target.notes.extend(notes);
     }
     if args.msa_mode == Some(MsaMode::Single) {
-        targets.iter_mut().for_each(|target| target.msa = None);
+        for target in &mut targets {
+            if let Some(msa) = target.msa.take() {
+                let rows = msa.rows();
+                eprintln!("NOTE  {}: --msa-mode single: the input's {rows} rows are not used", target.name);
+            }
+        }
     }
-    if targets.is_empty() {
-        return Err(bad_input("expected at least one target, found none"));
-    }
-    Ok(targets)
+    Ok((targets, refused))
 }
 
 /// The settings a result depends on; brings the network's feature configuration in line with them.
@@ -221,7 +292,10 @@ fn settings(args: &Args, network: &mut Network) -> anyhow::Result<Settings> {
     if let Some(recycles) = args.recycles {
         config.common.num_recycle = recycles as usize;
     }
-    config.validate().map_err(bad_input)?;
+    config.validate().map_err(|e| match args.max_msa {
+        Some(rows) => bad_input(format!("--max-msa {}:{}: {e}", rows.clusters, rows.extra)),
+        None => bad_input(e),
+    })?;
     let text = serde_json::to_vec(&*config)?;
     Ok(Settings {
         recycles: config.common.num_recycle,
@@ -253,15 +327,20 @@ mod tests {
 
     #[test]
     fn verdict_is_bad_input_only_if_all_were() {
-        let code = |errors, count| {
-            let error: anyhow::Error = verdict(errors, count).unwrap_err();
+        let code = |errors, targets, begun, refused| {
+            let error: anyhow::Error = verdict(errors, Counts { targets, begun, refused }).unwrap_err();
             (error.chain().any(|e| e.is::<BadInput>()), format!("{error:#}"))
         };
-        assert!(verdict(vec![], 3).is_ok());
-        assert_eq!(code(vec![("a", bad_input("no"))], 1), (true, "a: no".into()));
-        assert_eq!(code(vec![("a", anyhow::anyhow!("disk"))], 1), (false, "a: disk".into()));
-        assert!(code(vec![("a", bad_input("no")), ("b", bad_input("no"))], 2).0);
-        let mixed = code(vec![("a", bad_input("no")), ("b", anyhow::anyhow!("disk"))], 5);
+        assert!(verdict(vec![], Counts { targets: 3, begun: 3, refused: 0 }).is_ok());
+        assert_eq!(code(vec![("a", bad_input("no"))], 1, 1, 0), (true, "a: no".into()));
+        assert_eq!(code(vec![("a", anyhow::anyhow!("disk"))], 1, 1, 0), (false, "a: disk".into()));
+        assert!(code(vec![("a", bad_input("no")), ("b", bad_input("no"))], 2, 2, 0).0);
+        let mixed = code(vec![("a", bad_input("no")), ("b", anyhow::anyhow!("disk"))], 5, 5, 0);
         assert_eq!(mixed, (false, "2 of 5 targets failed: a, b".into()));
+        let unread = code(vec![("a", bad_input("no"))], 5, 5, 2);
+        let says = "1 of 5 targets failed: a; 2 of the inputs could not be read, see above";
+        assert_eq!(unread, (true, says.into()));
+        let ended = code(vec![("a", bad_input("no")), ("b", anyhow::anyhow!("disk"))], 9, 2, 0);
+        assert_eq!(ended, (false, "b: disk; 7 more of 9 targets were not begun".into()));
     }
 }

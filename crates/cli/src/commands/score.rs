@@ -1,7 +1,6 @@
 //! `foldry score MODEL REFERENCE`: how close a model comes to a known structure.
 
 use crate::failure::bad_input;
-use anyhow::Context;
 use geometry::pairing::AlignedBy;
 use geometry::score::{ScoredChain, ScoredResidue, score};
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Compare a model with a reference structure: lDDT, TM-score, GDT, RMSD.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The model, PDB or mmCIF.
+    /// The model, PDB or mmCIF, also .gz and .zst, or `-` for standard input.
     model: PathBuf,
     /// The structure it is held against, PDB or mmCIF.
     reference: PathBuf,
@@ -21,7 +20,17 @@ pub struct Args {
 /// Prints the scores on stdout.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let (model, reference) = (chains(&args.model)?, chains(&args.reference)?);
-    let found = score(&model, &reference).map_err(bad_input)?;
+    let found = score(&model, &reference).map_err(|e| {
+        bad_input(format!("model {} against {}: {e}", args.model.display(), args.reference.display()))
+    })?;
+    if found.n_common == 0 {
+        eprintln!("NOTE  no residue in common, by number or by sequence: TM-score alone says something");
+    } else if found.n_common * 2 < found.n_reference {
+        let (common, all) = (found.n_common, found.n_reference);
+        eprintln!(
+            "NOTE  {common} of {all} reference residues are in the model; lDDT and RMSD are of those alone"
+        );
+    }
     let by = match found.aligned_by {
         AlignedBy::Number => "residue_number",
         AlignedBy::Sequence => "sequence",
@@ -43,7 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     println!("tm_score_paired\t{:.5}", found.tm_score_paired);
     println!("gdt_ts\t{:.4}", found.gdt_ts);
     println!("gdt_ha\t{:.4}", found.gdt_ha);
-    println!("rmsd_ca\t{:.3}", found.rmsd_ca);
+    println!("rmsd_ca\t{}", found.rmsd_ca.map_or("none".into(), |v| format!("{v:.3}")));
     println!("n_common\t{}", found.n_common);
     println!("n_reference\t{}", found.n_reference);
     println!("aligned_by\t{by}");
@@ -51,9 +60,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn chains(path: &Path) -> anyhow::Result<Vec<ScoredChain>> {
-    let bytes = std::fs::read(path)
-        .with_context(|| format!("cannot read {}", path.display()))
-        .map_err(|e| bad_input(format!("{e:#}")))?;
+    let bytes = msa::read(path, &msa::Limits::default()).map_err(bad_input)?;
     let read = structure::read(&bytes, None, &structure::Limits::default());
     let read = read.map_err(|e| bad_input(format!("{}:{e}", path.display())))?;
     let residue = |r: &structure::Residue| ScoredResidue {

@@ -19,7 +19,10 @@ pub struct Chosen {
 /// # Errors  bad input, with the two lines on how to get parameters if there are none.
 pub fn choose(model: &str, params: Option<&Path>) -> anyhow::Result<Chosen> {
     if let Some(path) = params {
-        if !path.is_file() {
+        if path.is_dir() {
+            return Err(bad_input(format!("{}: expected a parameter file, found a folder", path.display())));
+        }
+        if !path.exists() {
             return Err(bad_input(format!("{}: expected a parameter file, found none", path.display())));
         }
         let model = if model == "auto" { model_of(path) } else { model.to_string() };

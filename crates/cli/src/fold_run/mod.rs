@@ -1,6 +1,7 @@
 //! What `foldry fold` does with one target after another: weights, plan, network, files.
 
 mod choose;
+mod mapping;
 mod network;
 mod outputs;
 mod progress;
@@ -8,7 +9,7 @@ mod receipt;
 mod target;
 mod templates;
 
-pub use choose::choose;
+pub use choose::{choose, preset_of};
 pub use network::{Network, Precision};
 pub use receipt::{Settings, sha256};
 pub use target::{Fate, Run, fold_target};

@@ -87,6 +87,16 @@ impl Network {
         self.config.has_templates() && self.features.common.use_templates
     }
 
+    /// Whether it predicts aligned errors.
+    pub fn has_pae(&self) -> bool {
+        self.config.heads.predicted_aligned_error.is_some()
+    }
+
+    /// Whether parameters turned out not to fit: no target can be folded with it.
+    pub fn is_unusable(&self) -> bool {
+        self.loaded.is_none() && self.unread.is_empty()
+    }
+
     /// Sizes for the plan.
     pub fn dims(&self, r: usize, s: usize, extra: usize, templates: usize) -> Dims {
         Dims { r, s, extra, templates, ..self.dims }
@@ -124,9 +134,6 @@ impl Network {
 
     /// Converts the parameters one by one, each read array freed at once.
     fn load(&mut self) -> anyhow::Result<Model> {
-        if self.unread.is_empty() {
-            return Err(bad_input("the parameters do not fit the network, as said before"));
-        }
         let mut params = std::collections::BTreeMap::new();
         for (name, array) in std::mem::take(&mut self.unread) {
             let data = match self.precision {

@@ -1,8 +1,11 @@
 //! The files of one target: written into a folder beside their place, which is then renamed.
 
+use super::receipt::sha256_of;
+use crate::disk;
 use anyhow::Context;
-use serde_json::{Value, json};
-use std::fs;
+use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use structure::{PredictedChain, Prediction, Provenance};
 
@@ -37,25 +40,101 @@ impl Predicted {
 pub struct Draft {
     part: PathBuf,
     place: PathBuf,
+    /// Name, size and SHA-256 of what was written.
+    files: RefCell<Map<String, Value>>,
+    /// Open and locked as long as this run works on it.
+    _lock: Option<File>,
     finished: bool,
 }
 
-impl Draft {
-    /// Begins `folder/.NAME.partial`.
-    pub fn begin(folder: &Path, name: &str) -> anyhow::Result<Self> {
-        let (part, place) = (folder.join(format!(".{name}.partial")), folder.join(name));
-        if part.exists() {
-            // Left by a run that was killed; nothing else makes this name.
-            fs::remove_dir_all(&part).with_context(|| part.display().to_string())?;
+fn part_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!(".{name}.partial"))
+}
+
+fn old_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!(".{name}.old"))
+}
+
+/// Clears up after a run that was killed while it replaced a result: the old one is put back, or what was
+/// the user's own in it moved to the new.
+fn settle(folder: &Path, name: &str) -> anyhow::Result<()> {
+    let (old, place) = (old_of(folder, name), folder.join(name));
+    if !old.exists() {
+        return Ok(());
+    }
+    if place.exists() {
+        return retire(&old, &place);
+    }
+    fs::rename(&old, &place).with_context(|| old.display().to_string())
+}
+
+/// Removes a replaced result; files that are not of our making go to the new one.
+fn retire(old: &Path, place: &Path) -> anyhow::Result<()> {
+    let at = |path: &Path| path.display().to_string();
+    for entry in fs::read_dir(old).with_context(|| at(old))? {
+        let entry = entry.with_context(|| at(old))?;
+        let name = entry.file_name();
+        let to = place.join(&name);
+        if !name.to_str().is_some_and(is_ours) && !to.exists() {
+            fs::rename(entry.path(), &to).with_context(|| at(&to))?;
         }
-        fs::create_dir_all(&part).with_context(|| part.display().to_string())?;
-        Ok(Self { part, place, finished: false })
+    }
+    fs::remove_dir_all(old).with_context(|| at(old))
+}
+
+/// Is this the name of a file that a result has?
+pub(super) fn is_ours(name: &str) -> bool {
+    let ranked = |name: &str| {
+        let (number, kind) = name.strip_prefix("rank_")?.split_once('.')?;
+        let kinds = ["pdb", "cif", "scores.json", "pae.json"];
+        Some(kinds.contains(&kind) && number.bytes().all(|b| b.is_ascii_digit()))
+    };
+    matches!(name, "summary.json" | "report.html") || ranked(name) == Some(true)
+}
+
+/// Makes `part` if need be, and locks it. `None` where folders cannot be opened.
+fn lock(part: &Path) -> anyhow::Result<Option<File>> {
+    if !cfg!(unix) {
+        fs::create_dir_all(part).with_context(|| part.display().to_string())?;
+        return Ok(None);
+    }
+    let open = |part: &Path| fs::create_dir_all(part).and_then(|()| File::open(part));
+    disk::lock(part, "is at work on this target", open).map(Some)
+}
+
+impl Draft {
+    /// Begins `folder/.NAME.partial`; what a run that was killed left in it is removed.
+    ///
+    /// # Errors  if another run is at work on it, or the file system's.
+    pub fn begin(folder: &Path, name: &str) -> anyhow::Result<Self> {
+        let part = part_of(folder, name);
+        let lock = lock(&part)?;
+        let at = |path: &Path| path.display().to_string();
+        for entry in fs::read_dir(&part).with_context(|| at(&part))? {
+            let path = entry.with_context(|| at(&part))?.path();
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.with_context(|| at(&path))?;
+        }
+        settle(folder, name)?;
+        let files = RefCell::new(Map::new());
+        Ok(Self { part, place: folder.join(name), files, _lock: lock, finished: false })
     }
 
     /// Adds a file.
     pub fn write(&self, name: &str, content: &str) -> anyhow::Result<()> {
-        let path = self.part.join(name);
-        fs::write(&path, content).with_context(|| path.display().to_string())
+        disk::write(&self.part.join(name), content.as_bytes())?;
+        let known = json!({"bytes": content.len(), "sha256": sha256_of(content.as_bytes())});
+        self.files.borrow_mut().insert(name.to_string(), known);
+        Ok(())
+    }
+
+    /// Adds `summary.json`, with the names, sizes and hashes of all other files under `files`.
+    pub fn write_summary(&self, summary: &mut Value) -> anyhow::Result<()> {
+        summary["files"] = Value::Object(self.files.borrow().clone());
+        disk::write(
+            &self.part.join("summary.json"),
+            (serde_json::to_string_pretty(&summary)? + "\n").as_bytes(),
+        )
     }
 
     /// Puts the folder in its place; a result that is there already is replaced.
@@ -64,15 +143,15 @@ impl Draft {
         let at = |path: &Path| path.display().to_string();
         let replaces = self.place.exists();
         if replaces {
-            let _ = fs::remove_dir_all(&old); // left by a run that was killed here
             fs::rename(&self.place, &old).with_context(|| at(&self.place))?;
         }
         fs::rename(&self.part, &self.place).with_context(|| at(&self.place))?;
         self.finished = true;
-        if replaces {
-            fs::remove_dir_all(&old).with_context(|| at(&old))?;
+        if let Some(folder) = self.place.parent().and_then(|f| File::open(f).ok()) {
+            // The names, too, outlive a power cut; where folders cannot be synced there is nothing to do.
+            let _ = folder.sync_all();
         }
-        Ok(())
+        if replaces { retire(&old, &self.place) } else { Ok(()) }
     }
 }
 
@@ -117,6 +196,12 @@ pub fn write_model(
         draft.write(name, content)?;
     }
     Ok(files.into_iter().map(|(name, _)| name).collect())
+}
+
+/// About what the files of one prediction take, bytes: PDB, ModelCIF and page grow with r, errors with r².
+pub fn size(r: usize, pae: bool) -> u64 {
+    let r = r as u64;
+    60_000 + 2800 * r + if pae { 16 * r * r } else { 0 }
 }
 
 /// Rounded to two places; what is not finite becomes null.
@@ -209,6 +294,27 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_results_is_foreseen() {
+        let folder = tempfile::tempdir().unwrap();
+        let sequence = "WRKY".repeat(40);
+        let mut model = example(&sequence, 90.0);
+        // As many atoms as tryptophan, arginine, lysine and tyrosine have on average.
+        model.mask.fill(std::array::from_fn(|atom| atom < 12));
+        model.pae = Some((0..160 * 160).map(|k| (k % 3000) as f32 * 0.01 + 1.23).collect());
+        model.plddt.fill(90.0);
+        let draft = Draft::begin(folder.path(), "t").unwrap();
+        for (rank, pae) in [(1, true), (2, false)] {
+            if !pae {
+                model.pae = None;
+            }
+            let files = write_model(&draft, "t", &sequence, rank, &model, &Provenance::default()).unwrap();
+            let at = |f: &String| fs::metadata(folder.path().join(".t.partial").join(f)).unwrap().len();
+            let bytes: u64 = files.iter().map(at).sum();
+            assert!((bytes..4 * bytes).contains(&size(160, pae)), "{bytes} against {}", size(160, pae));
+        }
+    }
+
+    #[test]
     fn without_a_pae_head_there_is_no_pae_file() {
         let folder = tempfile::tempdir().unwrap();
         let model = Predicted { pae: None, max_pae: None, ptm: None, ..example("MKV", 50.0) };
@@ -232,5 +338,51 @@ mod tests {
         write("three").finish().unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("t/a")).unwrap(), "three");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_the_users_own_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, old) = (folder.path().join("t"), folder.path().join(".t.old"));
+        let replace = || {
+            let draft = Draft::begin(folder.path(), "t").unwrap();
+            draft.write("rank_001.pdb", "new").unwrap();
+            draft.finish().unwrap();
+        };
+        replace();
+        for name in ["rank_002.pdb", "notes.txt", "rank_001.relaxed.pdb"] {
+            fs::write(place.join(name), "mine").unwrap();
+        }
+        fs::create_dir(place.join("docking")).unwrap();
+        replace();
+        let names = || {
+            let names = fs::read_dir(&place).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<_> = names.collect();
+            names.sort();
+            names
+        };
+        let all = ["docking", "notes.txt", "rank_001.pdb", "rank_001.relaxed.pdb"];
+        assert_eq!(names(), all);
+        // Killed between the two renames: the old result comes back. Killed after them: it is cleared away.
+        fs::rename(&place, &old).unwrap();
+        settle(folder.path(), "t").unwrap();
+        assert_eq!(names(), all);
+        fs::create_dir(&old).unwrap();
+        fs::write(old.join("more.txt"), "mine").unwrap();
+        settle(folder.path(), "t").unwrap();
+        assert!(names().contains(&"more.txt".to_string()) && !old.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn two_runs_do_not_share_a_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Draft::begin(folder.path(), "t").unwrap();
+        first.write("a", "one").unwrap();
+        let refused = Draft::begin(folder.path(), "t").err().unwrap().to_string();
+        assert!(refused.contains("another run"), "{refused}");
+        first.finish().unwrap();
+        assert!(Draft::begin(folder.path(), "t").is_ok());
+        assert_eq!(fs::read_to_string(folder.path().join("t/a")).unwrap(), "one");
     }
 }

@@ -4,32 +4,43 @@ use crate::machine::duration;
 use fold::Step;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Progress of one prediction.
 pub struct Progress {
     bar: Option<ProgressBar>,
     job: String,
+    /// When the first block began.
     start: Instant,
     pass_start: Instant,
+    /// When the last line was written.
+    spoken: Instant,
 }
+
+/// Off a terminal, a line is written at least this often while blocks go by.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Characters of a target's name on the bar.
+const NAME: usize = 24;
 
 impl Progress {
     /// Begins `job`: target and, of several, the seed.
     pub fn begin(job: &str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{prefix} {bar:30} {msg}");
+            let style = ProgressStyle::with_template("{prefix} {bar:20} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_prefix(job.to_string());
+            bar.set_prefix(shortened(job));
             bar
         });
         let now = Instant::now();
-        Self { bar, job: job.to_string(), start: now, pass_start: now }
+        Self { bar, job: job.to_string(), start: now, pass_start: now, spoken: now }
     }
 
     /// Names the stage before the network begins.
-    pub fn stage(&self, what: &str) {
+    pub fn stage(&mut self, what: &str) {
+        let now = Instant::now();
+        (self.start, self.pass_start, self.spoken) = (now, now, now);
         match &self.bar {
             Some(bar) => bar.set_message(what.to_string()),
             None => eprintln!("INFO fold.stage job={} stage={what}", self.job),
@@ -38,9 +49,9 @@ impl Progress {
 
     /// After a block, and after a pass.
     pub fn step(&mut self, step: &Step) {
+        let (done, all) = blocks(step);
+        let left = remaining(self.start.elapsed().as_secs_f64(), done, all);
         if let Some(bar) = &self.bar {
-            let (done, all) = blocks(step);
-            let left = remaining(self.start.elapsed().as_secs_f64(), done, all);
             bar.set_length(all as u64);
             bar.set_position(done as u64);
             bar.set_message(format!(
@@ -51,11 +62,20 @@ impl Progress {
                 step.blocks,
                 left.map_or(String::new(), |s| format!(", {} left", duration(s)))
             ));
+        } else if step.finished.is_none() && self.spoken.elapsed() >= SILENCE {
+            let left = left.map_or(String::new(), |s| format!(" left={s:.0}s"));
+            let (pass, block) = ((step.pass + 1).min(step.passes), step.block.min(step.blocks));
+            let (passes, blocks) = (step.passes, step.blocks);
+            let line =
+                format!("INFO fold.block job={} pass={pass}/{passes} block={block}/{blocks}{left}", self.job);
+            self.say(&line);
         }
         if let Some(pass) = &step.finished {
             let ptm = pass.ptm.map_or(String::new(), |p| format!(" ptm={p:.3}"));
+            let left = left.filter(|_| step.pass + 1 < step.passes);
+            let left = left.map_or(String::new(), |s| format!(" left={s:.0}s"));
             let line = format!(
-                "INFO fold.pass job={} pass={}/{} plddt={:.1}{ptm} change={:.2} secs={:.1}",
+                "INFO fold.pass job={} pass={}/{} plddt={:.1}{ptm} change={:.2} secs={:.1}{left}",
                 self.job,
                 step.pass + 1,
                 step.passes,
@@ -69,7 +89,8 @@ impl Progress {
     }
 
     /// A line that does not disturb the bar.
-    pub fn say(&self, line: &str) {
+    pub fn say(&mut self, line: &str) {
+        self.spoken = Instant::now();
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
@@ -81,6 +102,14 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A name that leaves room for the rest of the line on 80 columns.
+fn shortened(job: &str) -> String {
+    match job.char_indices().nth(NAME) {
+        None => job.to_string(),
+        Some(_) => job.chars().take(NAME - 1).chain(['…']).collect(),
     }
 }
 
@@ -98,6 +127,13 @@ fn remaining(elapsed: f64, done: usize, all: usize) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_are_cut() {
+        assert_eq!(shortened("T1024"), "T1024");
+        assert_eq!(shortened(&"é".repeat(NAME)), "é".repeat(NAME));
+        assert_eq!(shortened(&"é".repeat(NAME + 1)), format!("{}…", "é".repeat(NAME - 1)));
+    }
 
     #[test]
     fn time_left_follows_the_blocks() {

@@ -50,14 +50,16 @@ pub struct Receipt {
 /// What a second run finds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
-    /// No such folder.
+    /// No such folder, or an empty one.
     Nothing,
-    /// A finished result of the same input and settings.
+    /// A finished result of the same input and settings, every file as it was written.
     Same(Box<serde_json::Value>),
-    /// A finished result of others; what differs.
+    /// A result with files missing or cut off; which.
+    Damaged(String),
+    /// A finished result of others, or with files that were changed since; what differs.
     Differs(Vec<String>),
-    /// A folder that is no result of ours.
-    Foreign,
+    /// Something that is no result of ours; what.
+    Foreign(&'static str),
 }
 
 /// The name and version of this program.
@@ -88,15 +90,28 @@ pub fn inputs_sha256(target: &Target, templates: &[String]) -> String {
     sha256(parts.iter().map(Vec::as_slice))
 }
 
+/// SHA-256 of a file's content, hexadecimal.
+pub fn sha256_of(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// Looks at a target's folder. The engine's version and the features' hash, which follows from the rest,
 /// are not held against a finished result.
 pub fn look(folder: &Path, inputs_sha256: &str, settings: &Settings) -> Found {
     if !folder.exists() {
         return Found::Nothing;
     }
-    let summary = std::fs::read(folder.join("summary.json")).ok();
-    let summary = summary.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-    let Some(summary) = summary.filter(|s| s.get("receipt").is_some()) else { return Found::Foreign };
+    let Ok(mut entries) = std::fs::read_dir(folder) else { return Found::Foreign("a file") };
+    if entries.next().is_none() {
+        return Found::Nothing;
+    }
+    let Ok(bytes) = std::fs::read(folder.join("summary.json")) else {
+        return Found::Foreign("another folder");
+    };
+    let summary = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
+    let Some(summary) = summary.filter(|s| s["receipt"].is_object() && s["files"].is_object()) else {
+        return Found::Damaged("summary.json is cut off or not ours".to_string());
+    };
     let old = &summary["receipt"];
     let mut differs = Vec::new();
     if old["inputs_sha256"] != inputs_sha256 {
@@ -105,6 +120,22 @@ pub fn look(folder: &Path, inputs_sha256: &str, settings: &Settings) -> Found {
     if let Ok(serde_json::Value::Object(new)) = serde_json::to_value(settings) {
         for (name, value) in new.iter().filter(|(name, value)| old[name.as_str()] != **value) {
             differs.push(format!("{name} {} instead of {value}", old[name.as_str()]));
+        }
+    }
+    if !differs.is_empty() {
+        return Found::Differs(differs);
+    }
+    for (name, known) in summary["files"].as_object().into_iter().flatten() {
+        match std::fs::read(folder.join(name)) {
+            _ if !super::outputs::is_ours(name) => {
+                return Found::Damaged(format!("{name} is not a result's"));
+            }
+            Err(_) => return Found::Damaged(format!("{name} is missing")),
+            Ok(content) if known["sha256"] == sha256_of(&content) => {}
+            Ok(content) if known["bytes"].as_u64() > Some(content.len() as u64) => {
+                return Found::Damaged(format!("{name} is cut off"));
+            }
+            Ok(_) => differs.push(format!("{name} changed since")),
         }
     }
     if differs.is_empty() { Found::Same(Box::new(summary)) } else { Found::Differs(differs) }
@@ -156,16 +187,37 @@ mod tests {
         let (place, settings) = (folder.path().join("t"), example());
         assert_eq!(look(&place, "in", &settings), Found::Nothing);
         std::fs::create_dir(&place).unwrap();
-        assert_eq!(look(&place, "in", &settings), Found::Foreign);
+        assert_eq!(look(&place, "in", &settings), Found::Nothing);
+        std::fs::write(place.join("rank_001.pdb"), "ATOM").unwrap();
+        assert_eq!(look(&place, "in", &settings), Found::Foreign("another folder"));
+        assert_eq!(look(&place.join("rank_001.pdb"), "in", &settings), Found::Foreign("a file"));
         let receipt = Receipt {
             engine: "foldry 0.0.1".into(),
             inputs_sha256: "in".into(),
             features_sha256: vec!["x".into()],
             settings: settings.clone(),
         };
-        let summary = serde_json::json!({"name": "t", "receipt": receipt});
-        std::fs::write(place.join("summary.json"), summary.to_string()).unwrap();
+        let file = serde_json::json!({"bytes": 4, "sha256": sha256_of(b"ATOM")});
+        let summary = serde_json::json!({"name": "t", "receipt": receipt, "files": {"rank_001.pdb": file}});
+        let text = summary.to_string();
+        for cut in [0, 1, text.len() / 2, text.len() - 1] {
+            std::fs::write(place.join("summary.json"), &text[..cut]).unwrap();
+            assert!(matches!(look(&place, "in", &settings), Found::Damaged(_)), "{cut}");
+        }
+        std::fs::write(place.join("summary.json"), &text).unwrap();
         assert_eq!(look(&place, "in", &settings), Found::Same(Box::new(summary)));
+        for (content, found) in [
+            (Some(""), Found::Damaged("rank_001.pdb is cut off".into())),
+            (Some("ATOZ"), Found::Differs(vec!["rank_001.pdb changed since".into()])),
+            (Some("ATOMS"), Found::Differs(vec!["rank_001.pdb changed since".into()])),
+            (None, Found::Damaged("rank_001.pdb is missing".into())),
+        ] {
+            match content {
+                Some(content) => std::fs::write(place.join("rank_001.pdb"), content).unwrap(),
+                None => std::fs::remove_file(place.join("rank_001.pdb")).unwrap(),
+            }
+            assert_eq!(look(&place, "in", &settings), found);
+        }
         let other = Settings { recycles: 1, seed: 8, ..settings };
         let Found::Differs(what) = look(&place, "other", &other) else { panic!("same") };
         assert_eq!(

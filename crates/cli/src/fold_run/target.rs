@@ -1,10 +1,11 @@
 //! One target from alignment to files.
 
 use super::network::Network;
-use super::outputs::{Draft, Predicted, backbone, write_model};
+use super::outputs::{self, Draft, Predicted, backbone, write_model};
 use super::progress::Progress;
 use super::receipt::{self, Found, Receipt, Settings};
 use super::templates::{self, Template};
+use crate::disk;
 use crate::failure::bad_input;
 use crate::machine;
 use crate::plan::Plan;
@@ -54,9 +55,12 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
             eprintln!("INFO fold.skip job={} finished before, see {}", target.name, place.display());
             return Ok(Fate::Skipped(*summary));
         }
-        Found::Foreign => {
-            let what = "expected a result of foldry or nothing, found another folder";
+        Found::Foreign(what) => {
+            let what = format!("expected a result of foldry or nothing, found {what}");
             return Err(bad_input(format!("{}: {what}; choose another place with -o", place.display())));
+        }
+        Found::Damaged(what) => {
+            eprintln!("NOTE  {}: the result in {} is made again: {what}", target.name, place.display());
         }
         Found::Differs(what) if !run.overwrite => {
             let what = what.join(", ");
@@ -109,11 +113,14 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
         return Err(bad_input(why));
     }
 
+    let bytes = run.settings.num_seeds as u64 * outputs::size(r, network.has_pae());
+    disk::check(&run.folder, bytes, "the result")?;
+
     let draft = Draft::begin(&run.folder, &target.name)?;
     let mut ranked: Vec<(u64, Predicted)> = Vec::new();
     let mut features_sha256 = Vec::new();
     let mut timings = json!({"features": 0.0, "network": 0.0});
-    for seed in (run.settings.seed..).take(run.settings.num_seeds) {
+    for seed in (0..run.settings.num_seeds as u64).map(|i| run.settings.seed + i) {
         let job = match run.settings.num_seeds {
             1 => target.name.clone(),
             _ => format!("{}/seed{seed}", target.name),
@@ -158,7 +165,7 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
     timings["total"] = json!(seconds(start));
     let receipt =
         Receipt { engine: receipt::engine(), inputs_sha256, features_sha256, settings: run.settings.clone() };
-    let summary = json!({
+    let mut summary = json!({
         "name": target.name,
         "inputs": {"source": target.source, "description": target.description, "residues": r,
                    "msa_rows": msa.rows(), "msa_rows_distinct": raw.num_alignments(), "templates": template_report},
@@ -170,8 +177,8 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
         "threads": threads,
         "receipt": receipt,
     });
-    draft.write("summary.json", &(serde_json::to_string_pretty(&summary)? + "\n"))?;
     draft.write("report.html", &render(&facts.report(&ranked, &receipt, seconds(start))))?;
+    draft.write_summary(&mut summary)?;
     draft.finish()?;
     let best = ranked.first().map_or(0.0, |(_, model)| model.mean_plddt());
     eprintln!(

@@ -1,5 +1,6 @@
-//! `--templates FILE[:CHAIN]`: structures the user offers, read once, aligned to each target.
+//! `--templates FILE[:CHAIN][=ALIGNMENT]`: structures the user offers, read once, aligned to each target.
 
+use super::mapping::{self, Mapping};
 use crate::failure::bad_input;
 use features::RawTemplates;
 use features::templates::{TemplateLimits, TemplateReport, TemplateSource, from_structures};
@@ -10,11 +11,12 @@ pub struct Template {
     name: String,
     chain: Option<String>,
     structure: structure::Structure,
-    /// SHA-256 of the file and the chain asked for.
+    mapping: Option<Mapping>,
+    /// SHA-256 of the files and the chain asked for.
     pub key: String,
 }
 
-/// Reads every file; `:CHAIN` after the name picks a chain.
+/// Reads every file; `:CHAIN` after the name picks a chain, `=ALIGNMENT` names a mapping.
 ///
 /// # Errors  bad input, naming file and place.
 pub fn read(arguments: &[String]) -> anyhow::Result<Vec<Template>> {
@@ -22,25 +24,54 @@ pub fn read(arguments: &[String]) -> anyhow::Result<Vec<Template>> {
 }
 
 fn read_one(argument: &str) -> anyhow::Result<Template> {
-    let (file, chain) = split(argument, |file| Path::new(file).is_file());
+    let Parts { file, chain, mapping } = split(argument, |file| Path::new(file).is_file());
     let limits = msa::Limits::default();
     let bytes = msa::read(Path::new(file), &limits).map_err(bad_input)?;
     let structure = structure::read(&bytes, None, &structure::Limits::default())
         .map_err(|e| bad_input(format!("{file}:{e}")))?;
-    let key = format!("{}:{}", super::receipt::sha256([bytes.as_slice()]), chain.unwrap_or(""));
+    let mut hashed = vec![bytes];
+    let mapping = match mapping {
+        None => None,
+        Some(file) => {
+            let bytes = msa::read(Path::new(file), &limits).map_err(bad_input)?;
+            let mapping = mapping::parse(file, &bytes).map_err(bad_input)?;
+            hashed.push(bytes);
+            Some(mapping)
+        }
+    };
+    let hash = super::receipt::sha256(hashed.iter().map(Vec::as_slice));
+    let key = format!("{hash}:{}", chain.unwrap_or(""));
     let name = Path::new(file).file_name().and_then(|n| n.to_str()).unwrap_or(file).to_string();
-    Ok(Template { name, chain: chain.map(String::from), structure, key })
+    Ok(Template { name, chain: chain.map(String::from), structure, mapping, key })
 }
 
-/// The file and the chain: what is a file as a whole has no chain suffix.
-fn split(argument: &str, is_file: impl Fn(&str) -> bool) -> (&str, Option<&str>) {
+/// An argument taken apart.
+#[derive(Debug, PartialEq, Eq)]
+struct Parts<'a> {
+    file: &'a str,
+    chain: Option<&'a str>,
+    mapping: Option<&'a str>,
+}
+
+/// What is a file as a whole has no chain suffix and no mapping.
+fn split(argument: &str, is_file: impl Fn(&str) -> bool) -> Parts<'_> {
+    let plain = |file| Parts { file, chain: None, mapping: None };
+    let chain = |text| {
+        if is_file(text) {
+            return Some(plain(text));
+        }
+        let (file, chain) =
+            text.rsplit_once(':').filter(|(file, chain)| !chain.is_empty() && is_file(file))?;
+        Some(Parts { chain: Some(chain), ..plain(file) })
+    };
+    let mapped = || {
+        let (front, mapping) = argument.rsplit_once('=').filter(|(_, mapping)| !mapping.is_empty())?;
+        Some(Parts { mapping: Some(mapping), ..chain(front)? })
+    };
     if is_file(argument) {
-        return (argument, None);
+        return plain(argument);
     }
-    match argument.rsplit_once(':') {
-        Some((file, chain)) if !chain.is_empty() && is_file(file) => (file, Some(chain)),
-        _ => (argument, None),
-    }
+    mapped().or_else(|| chain(argument)).unwrap_or(plain(argument))
 }
 
 /// The templates aligned to `sequence`, and what became of each.
@@ -50,16 +81,39 @@ pub fn align(
     sequence: &str,
     templates: &[Template],
 ) -> Result<(RawTemplates, Vec<TemplateReport>), features::Error> {
-    let sources: Vec<TemplateSource<'_>> = templates
+    type Resolved = (Option<String>, Option<Vec<(usize, usize)>>);
+    let resolved: Vec<Result<Resolved, String>> = templates
         .iter()
-        .map(|t| TemplateSource {
-            name: &t.name,
-            structure: &t.structure,
-            chain: t.chain.as_deref(),
-            mapping: None,
+        .map(|t| match &t.mapping {
+            None => Ok((t.chain.clone(), None)),
+            Some(mapping) => mapping
+                .resolve(sequence, &t.structure, t.chain.as_deref())
+                .map(|(chain, pairs)| (Some(chain), Some(pairs))),
         })
         .collect();
-    from_structures(sequence, &sources, &TemplateLimits::default())
+    let fitting = templates.iter().zip(&resolved).filter_map(|(t, r)| Some((t, r.as_ref().ok()?)));
+    let sources: Vec<TemplateSource<'_>> = fitting
+        .map(|(t, (chain, pairs))| TemplateSource {
+            name: &t.name,
+            structure: &t.structure,
+            chain: chain.as_deref(),
+            mapping: pairs.as_deref(),
+        })
+        .collect();
+    let (raw, found) = from_structures(sequence, &sources, &TemplateLimits::default())?;
+    let mut found = found.into_iter();
+    let reports = templates.iter().zip(resolved).filter_map(|(t, r)| match r {
+        Ok(_) => found.next(),
+        Err(why) => Some(TemplateReport {
+            name: t.name.clone(),
+            chain: t.chain.clone(),
+            refused: Some(why),
+            aligned: 0,
+            identity: 0.0,
+            coverage: 0.0,
+        }),
+    });
+    Ok((raw, reports.collect()))
 }
 
 /// A report as a sentence.
@@ -84,11 +138,15 @@ mod tests {
     #[test]
     fn chains_are_split_off_existing_files_only() {
         let files = |f: &str| f == "a.pdb" || f == "c:1.cif";
-        assert_eq!(split("a.pdb", files), ("a.pdb", None));
-        assert_eq!(split("a.pdb:B", files), ("a.pdb", Some("B")));
-        assert_eq!(split("c:1.cif", files), ("c:1.cif", None));
-        assert_eq!(split("c:1.cif:AA", files), ("c:1.cif", Some("AA")));
-        assert_eq!(split("b.pdb:A", files), ("b.pdb:A", None));
+        let parts = |file, chain, mapping| Parts { file, chain, mapping };
+        assert_eq!(split("a.pdb", files), parts("a.pdb", None, None));
+        assert_eq!(split("a.pdb:B", files), parts("a.pdb", Some("B"), None));
+        assert_eq!(split("c:1.cif", files), parts("c:1.cif", None, None));
+        assert_eq!(split("c:1.cif:AA", files), parts("c:1.cif", Some("AA"), None));
+        assert_eq!(split("b.pdb:A", files), parts("b.pdb:A", None, None));
+        assert_eq!(split("a.pdb=m.fasta", files), parts("a.pdb", None, Some("m.fasta")));
+        assert_eq!(split("c:1.cif:A=m.json", files), parts("c:1.cif", Some("A"), Some("m.json")));
+        assert_eq!(split("b.pdb=m", files), parts("b.pdb=m", None, None));
     }
 
     #[test]
@@ -100,5 +158,19 @@ mod tests {
         assert_eq!(raw.len(), 1);
         assert!(reports[0].identity > 0.99 && reports[0].coverage > 0.8, "{:?}", reports[0]);
         assert!(describe(&reports[0]).contains("used"));
+        // With a mapping of ten residues only these are aligned; one that does not fit is refused.
+        let sequence = &targets.targets[0].sequence;
+        let folder = tempfile::tempdir().unwrap();
+        let mapped = |text: &str| {
+            let file = folder.path().join("m.fasta");
+            std::fs::write(&file, text).unwrap();
+            let read = super::read(&[format!("{root}4mo0_A.ref.pdb:A={}", file.display())]).unwrap();
+            align(sequence, &read).unwrap().1.remove(0)
+        };
+        let part = &sequence[20..30];
+        let report = mapped(&format!(">q\n{part}\n>t\n{part}\n"));
+        assert_eq!((report.aligned, report.chain.as_deref(), report.refused), (10, Some("A"), None));
+        let report = mapped(&format!(">q\n{part}\n>t\nWWWWWWWWWW\n"));
+        assert!(describe(&report).contains("refused: the mapping's second row"), "{report:?}");
     }
 }

@@ -17,7 +17,7 @@ function ticks(most, about) {
 }
 // Axes of a chart r residues wide; returns the svg and its two scales.
 function chart(box, label, r, top, yLabel) {
-  const [W, H, L, B, T] = [560, 230, 46, 36, 10];
+  const [W, H, L, B, T] = [Math.max(260, box.clientWidth || 560), 230, 46, 36, 10]; // one unit is one pixel: text stays legible
   box.replaceChildren();
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${W} ${H}`); svg.setAttribute("role", "img"); svg.setAttribute("aria-label", label);
@@ -28,7 +28,7 @@ function chart(box, label, r, top, yLabel) {
       el(svg, "line", { x1: L, x2: W - 8, y1: y(v), y2: y(v), stroke: "currentColor", "stroke-opacity": 0.12 });
       el(svg, "text", { x: L - 6, y: y(v) + 4, "text-anchor": "end" }, v);
     }
-    for (const v of ticks(r, 8)) if (v) el(svg, "text", { x: x(v - 0.5), y: H - B + 15, "text-anchor": "middle" }, v);
+    for (const v of ticks(r, W / 70)) if (v) el(svg, "text", { x: x(v - 0.5), y: H - B + 15, "text-anchor": "middle" }, v);
     el(svg, "text", { x: (L + W) / 2, y: H - 4, "text-anchor": "middle" }, "Residue");
     el(svg, "text", { x: 12, y: (H - B) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(H - B) / 2})` }, yLabel);
   };
@@ -43,7 +43,7 @@ function plddtPlot(model) {
   el(svg, "path", { d: path.join(""), fill: "none", stroke: "currentColor", "stroke-width": 1.6, "stroke-linejoin": "round" });
   model.plddt.forEach((p, i) => {
     const bar = el(svg, "rect", { x: x(i), width: x(1) - x(0), y: y(100), height: y(0) - y(100), fill: "transparent" });
-    el(bar, "title", {}, `${report.sequence[i] || ""} ${i + 1}: pLDDT ${p ?? "–"}`);
+    el(bar, "title", {}, `${name(i)}: pLDDT ${p ?? "–"}`);
   });
 }
 function coveragePlot() {
@@ -72,6 +72,10 @@ function coveragePlot() {
   $("coverage").append(legend);
 }
 // AlphaFold DB's greens: dark is 0 Å, white the largest error.
+function green(share) {
+  const f = Math.max(0, Math.min(1, share)) ** 0.8;
+  return [255 * f, 68 + 187 * f, 27 + 228 * f].map(Math.round);
+}
 function paePlot(model) {
   $("s-pae").hidden = !model.pae;
   if (!model.pae) return;
@@ -79,11 +83,10 @@ function paePlot(model) {
   cell.width = cell.height = r;
   const image = new ImageData(r, r);
   model.pae.forEach((v, k) => {
-    const f = Math.max(0, Math.min(1, (v ?? most) / most)) ** 0.8;
-    image.data.set([0 + 255 * f, 68 + 187 * f, 27 + 228 * f, 255], 4 * k);
+    image.data.set([...green((v ?? most) / most), 255], 4 * k);
   });
   cell.getContext("2d").putImageData(image, 0, 0);
-  const size = 840, left = 100, span = size - left - 4, c = canvas.getContext("2d");
+  const size = 2 * Math.max(240, canvas.clientWidth || 420), left = 100, span = size - left - 4, c = canvas.getContext("2d");
   canvas.width = size;
   canvas.height = span + 50;
   c.imageSmoothingEnabled = false;
@@ -92,20 +95,41 @@ function paePlot(model) {
   c.globalAlpha = 0.75;
   c.strokeRect(left, 4, span, span);
   c.font = "22px system-ui, sans-serif";
-  for (const t of ticks(r, 6)) if (t) {
+  for (const t of ticks(r, size / 140)) if (t) {
     const at = (span * (t - 0.5)) / r;
     c.textAlign = "center"; c.fillText(t, left + at, span + 34);
     c.textAlign = "right"; c.fillText(t, left - 8, 4 + at + 8);
   }
   c.save(); c.translate(24, span / 2); c.rotate(-Math.PI / 2); c.textAlign = "center"; c.fillText("Aligned residue", 0, 0); c.restore();
-  const hint = "0 Å dark green, 31.75 Å white; point at a pair";
+  const stops = [...Array(9).keys()].map((i) => `rgb(${green(i / 8)})`);
+  $("pae-scale").style.background = `linear-gradient(to right, ${stops})`;
+  const hint = "Point at a pair of residues to read its error";
   $("pae-tip").textContent = hint;
   canvas.onpointermove = (e) => {
     const k = size / canvas.clientWidth, i = Math.floor(((e.offsetY * k - 4) * r) / span), j = Math.floor(((e.offsetX * k - left) * r) / span);
     const inside = i >= 0 && j >= 0 && i < r && j < r;
-    $("pae-tip").textContent = inside ? `aligned ${i + 1}, scored ${j + 1}: ${model.pae[i * r + j]} Å` : hint;
+    $("pae-tip").textContent = inside ? `aligned on ${name(i)}, error at ${name(j)}: ${model.pae[i * r + j] ?? "–"} Å` : hint;
   };
   canvas.onpointerleave = () => ($("pae-tip").textContent = hint);
+}
+const name = (i) => `${report.sequence[i] || ""} ${i + 1}`;
+// The sequence in blocks of ten, each letter on the colour of its confidence.
+function sequence(model) {
+  const blocks = [];
+  for (let i = 0; i < report.sequence.length; i += 10) {
+    const block = document.createElement("span"), number = document.createElement("small");
+    number.textContent = i + 1;
+    block.append(number);
+    [...report.sequence.slice(i, i + 10)].forEach((letter, k) => {
+      const p = model.plddt[i + k], cell = document.createElement("b");
+      cell.textContent = letter;
+      cell.title = `${name(i + k)}: pLDDT ${p ?? "–"}`;
+      if (p !== null) Object.assign(cell.style, { background: colourOf(p), color: p > 90 ? "#fff" : "#111" });
+      block.append(cell);
+    });
+    blocks.push(block);
+  }
+  $("sequence").replaceChildren(...blocks);
 }
 function facts(model) {
   $("facts").replaceChildren(...[...(model ? model.facts : []), ...report.facts].map(([k, v]) => {
@@ -115,21 +139,29 @@ function facts(model) {
     return row;
   }));
 }
-const viewer = Viewer($("view"), $("tip"));
+const viewer = Viewer($("view"), $("tip"), [$("n-end"), $("c-end")]);
 function show(i) {
   const model = report.models[i];
   facts(model);
   if (!model) return;
   viewer.show(model, report.sequence);
+  sequence(model);
+  plots(model);
+}
+function plots(model) {
   plddtPlot(model);
   paePlot(model);
+  coveragePlot();
 }
 report.models.forEach((m, i) => $("model").add(new Option(m.label, i)));
 $("choose").hidden = report.models.length < 2;
 $("model").onchange = (e) => show(Number(e.target.value));
 $("s-notes").hidden = !report.notes.length;
 $("notes").append(...report.notes.map((n) => { const li = document.createElement("li"); li.textContent = n; return li; }));
-if (!report.models.length) $("s-plddt").hidden = $("s-pae").hidden = true;
-coveragePlot();
+if (!report.models.length) $("s-plddt").hidden = $("s-pae").hidden = $("s-sequence").hidden = true;
+if (!report.models.length) coveragePlot();
 show(0);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => report.models.length && paePlot(report.models[Number($("model").value)]));
+let drawn = innerWidth;
+const again = () => report.models.length && plots(report.models[Number($("model").value)]);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+addEventListener("resize", () => { if (innerWidth !== drawn) { drawn = innerWidth; again(); } });

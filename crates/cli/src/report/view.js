@@ -63,7 +63,7 @@ const FRAGMENT = `precision mediump float;varying vec3 vn,vc;varying float depth
 void main(){vec3 n=normalize(vn);if(n.z<0.)n=-n;float l=.45+.6*max(dot(n,normalize(vec3(.3,.5,.9))),0.);
 float g=pow(max(dot(n,normalize(vec3(.2,.35,.95))),0.),40.)*.22;gl_FragColor=vec4(mix(vc*l+g,fog,clamp(-depth*.5,0.,.5)),1.);}`;
 
-function Viewer(canvas, tip) {
+function Viewer(canvas, tip, ends) {
   let gl = canvas.getContext("webgl", { antialias: true, alpha: true, preserveDrawingBuffer: true });
   const flat = gl ? null : canvas.getContext("2d");
   let turn = [1, 0, 0, 0, 1, 0, 0, 0, 1], zoom = 1, radius = 1, ring = [], model = null, letters = "", count = 0, program, waiting = false;
@@ -119,6 +119,14 @@ function Viewer(canvas, tip) {
     const [w, h] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
     const s = scale();
+    ends.forEach((end, i) => {
+      const q = ring[i ? ring.length - 1 : 0];
+      end.hidden = !q;
+      if (!q) return;
+      const p = turned(q.c), [x, y] = [(w / 2 + p[0] * s) / ratio, (h / 2 - p[1] * s) / ratio];
+      end.hidden = x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight;
+      end.style.transform = `translate(${x + 5}px, ${y - 18}px)`;
+    });
     if (gl) {
       const dark = matchMedia("(prefers-color-scheme: dark)").matches;
       gl.viewport(0, 0, w, h); gl.clearColor(0, 0, 0, 0); gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
@@ -166,6 +174,7 @@ function Viewer(canvas, tip) {
     } else rotate((e.clientY - was[1]) * 0.01, (e.clientX - was[0]) * 0.01);
     ask();
   });
+  canvas.addEventListener("dblclick", () => { turn = [1, 0, 0, 0, 1, 0, 0, 0, 1]; zoom = 1; ask(); });
   canvas.addEventListener("pointerleave", () => (tip.textContent = ""));
   const by = (f) => { zoom = Math.max(0.3, Math.min(12, zoom * f)); ask(); };
   canvas.addEventListener("wheel", (e) => { e.preventDefault(); by(Math.exp(-e.deltaY * 0.0015)); }, { passive: false });

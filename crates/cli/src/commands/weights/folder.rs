@@ -133,6 +133,9 @@ pub(super) fn verify(folder: &Path) -> anyhow::Result<()> {
             println!("CHANGED  {name}: expected sha256 {}, found {hash}", record.sha256);
         }
     }
+    if known.is_empty() {
+        eprintln!("NOTE  {}: no file is recorded here", folder.display());
+    }
     for file in installed_in(folder) {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();
         if !known.contains_key(&*name) {

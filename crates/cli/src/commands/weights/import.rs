@@ -3,6 +3,7 @@
 use super::catalogue::{catalogue, model_name};
 use super::folder::{Record, record, sha256};
 use crate::failure::bad_input;
+use crate::fold_run::preset_of;
 use anyhow::Context;
 use fold::names::{Naming, Summary, canonical};
 use nn::files::{Arrays, Dtype, safetensors};
@@ -37,6 +38,13 @@ pub(super) fn import(
     let (format, source) = nn::files::read(file).map_err(bad_input)?;
     let (naming, ours) = canonical(&source).map_err(|e| bad_input(format!("{shown}: {e}")))?;
     let summary = Summary::of(&ours);
+    let asked = preset_of(&model);
+    let made = summary.preset().unwrap_or("of no published size");
+    if asked.is_some_and(|preset| !made.split(", ").any(|name| name == preset)) {
+        return Err(bad_input(format!(
+            "{shown}: expected the parameters of {model}, found a network {made}; give it another name with --name"
+        )));
+    }
     let target = match dtype {
         StoredType::F32 => Dtype::F32,
         StoredType::Bf16 => Dtype::BF16,
@@ -89,6 +97,9 @@ mod tests {
         let (arrays, metadata) = safetensors::read(&half).unwrap();
         assert!(arrays.values().all(|a| a.dtype() == Dtype::BF16));
         assert_eq!(metadata["licence"], "CC0");
+        let error = import(&golden, Some("model_1"), StoredType::F32, None, folder.path()).unwrap_err();
+        assert!(error.to_string().contains("parameters of model_1, found a network of no published size"));
+        assert!(!folder.path().join("model_1.safetensors").exists());
         for name in ["../x", "", "a/b", ".x"] {
             assert!(import(&path, Some(name), StoredType::F32, None, folder.path()).is_err(), "{name}");
         }

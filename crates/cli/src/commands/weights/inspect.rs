@@ -10,7 +10,7 @@ use std::path::Path;
 /// The catalogue, and what is installed.
 pub(super) fn list(folder: Option<&Path>) -> anyhow::Result<()> {
     let all = catalogue()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::console::out();
     writeln!(out, "{:<30} {:<10} {:<9} {:<9} about", "name", "licence", "size", "checksum")?;
     for entry in &all.entries {
         let size = match (&entry.size, &entry.size_stated) {
@@ -48,7 +48,7 @@ pub(super) fn list(folder: Option<&Path>) -> anyhow::Result<()> {
 /// Tensors of a file, and the network they make.
 pub(super) fn inspect(file: &Path) -> anyhow::Result<()> {
     let (format, arrays) = nn::files::read(file).map_err(bad_input)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::console::out();
     for (name, array) in &arrays {
         writeln!(out, "{name}\t{}\t{:?}", array.dtype(), array.shape())?;
     }

@@ -1,7 +1,7 @@
 //! `weights pull`: download, check, unpack, record.
 
 use super::catalogue::{Entry, catalogue};
-use super::download::{check, download};
+use super::download::{Wanted, check, download};
 use super::folder::{Record, record, sha256};
 use crate::failure::bad_input;
 use anyhow::Context;
@@ -22,20 +22,36 @@ pub(super) fn pull(name: &str, mirror: Option<&str>, folder: &Path) -> anyhow::R
 }
 
 pub(super) fn pull_entry(entry: &Entry, mirror: Option<&str>, folder: &Path) -> anyhow::Result<()> {
+    if let Some(mirror) = mirror.filter(|m| !m.starts_with("http://") && !m.starts_with("https://")) {
+        return Err(bad_input(format!(
+            "mirror {mirror}: expected an address beginning with http:// or https://"
+        )));
+    }
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let url = match mirror {
         Some(base) => format!("{}/{}", base.trim_end_matches('/'), entry.file_name()),
         None => entry.url.clone(),
     };
     let target = folder.join(entry.file_name());
-    let part = download(&url, &target, entry.size)?;
+    let unpacks = !entry.members.is_empty();
+    let done = download(&Wanted { url: &url, target: &target, size: entry.size, unpacks })?;
+    let part = done.part.clone();
     let (hash, size) = sha256(&part)?;
     check(&part, &hash, entry.sha256.as_deref())?;
+    if entry.sha256.is_none() && !unpacks {
+        // Nothing else tells parameters from a login page or half a file.
+        if let Err(error) = nn::files::read(&part) {
+            std::fs::remove_file(&part).with_context(|| part.display().to_string())?;
+            let text = error.to_string();
+            let what = text.strip_prefix(&format!("{}: ", part.display())).unwrap_or(&text);
+            anyhow::bail!("{url}: the server sent {size} bytes that are no parameter file: {what}");
+        }
+    }
     if entry.sha256.is_none() {
         eprintln!("no checksum is published for {}: recording sha256 {hash}", entry.file_name());
     }
     let source = |what: &str| format!("{what} (sha256 {hash})");
-    if entry.members.is_empty() {
+    if !unpacks {
         std::fs::rename(&part, &target).with_context(|| target.display().to_string())?;
         let made = Record { sha256: hash, size, source: url, licence: entry.licence.clone() };
         record(folder, entry.file_name(), made)?;
@@ -61,13 +77,14 @@ pub(super) fn unpack(archive: &Path, wanted: &[String], folder: &Path) -> anyhow
     let place = archive.display().to_string();
     let mut tar = BufReader::with_capacity(1 << 20, File::open(archive).with_context(|| place.clone())?);
     let mut found = Vec::new();
-    let mut header = [0u8; 512];
+    let (mut header, mut ended) = ([0u8; 512], false);
     loop {
         match tar.read(&mut header[..1]).with_context(|| place.clone())? {
             0 => break,
             _ => tar.read_exact(&mut header[1..]).with_context(|| format!("{place}: header cut off"))?,
         }
         if header.iter().all(|&b| b == 0) {
+            ended = true;
             break;
         }
         let sum: u64 = header
@@ -112,6 +129,8 @@ pub(super) fn unpack(archive: &Path, wanted: &[String], folder: &Path) -> anyhow
             skip(&mut tar, blocks).with_context(|| place.clone())?;
         }
     }
+    let (some, all) = (found.len(), wanted.len());
+    anyhow::ensure!(ended || some == all, "{place}: cut off behind {some} of {all} parameter files");
     anyhow::ensure!(!found.is_empty(), "{place}: none of the expected parameter files is in it");
     Ok(found)
 }

@@ -13,6 +13,8 @@ enum Fault {
     Cut(usize),
     /// Answers with this status.
     Status(u16),
+    /// Falls silent after so many bytes of the body.
+    Stall(usize),
 }
 
 struct Server {
@@ -29,6 +31,7 @@ fn serve(body: Vec<u8>, mut faults: Vec<Fault>) -> Server {
     let seen = ranges.clone();
     faults.reverse();
     std::thread::spawn(move || {
+        let mut silent = Vec::new();
         for stream in listener.incoming().take(20) {
             let Ok(mut stream) = stream else { continue };
             let mut range = String::new();
@@ -72,17 +75,31 @@ fn serve(body: Vec<u8>, mut faults: Vec<Fault>) -> Server {
                 ),
                 _ => (format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len()), &body[..]),
             };
-            let data = if let Some(Fault::Cut(n)) = fault { &data[..n.min(data.len())] } else { data };
+            let data = match fault {
+                Some(Fault::Cut(n) | Fault::Stall(n)) => &data[..n.min(data.len())],
+                _ => data,
+            };
             // A client that has seen enough may hang up.
             let _ = write!(stream, "{head}ETag: {etag}\r\nConnection: close\r\n\r\n");
             let _ = stream.write_all(data);
+            if let Some(Fault::Stall(_)) = fault {
+                silent.push(stream);
+            }
         }
     });
     Server { base, ranges }
 }
 
+/// A .safetensors file of so many bytes, at least 200: one tensor, the header filled up with blanks.
 fn file_of(length: usize) -> Vec<u8> {
-    (0..length).map(|i| (i * 31 % 251) as u8).collect()
+    let count = (length - 8 - 100) / 4;
+    let header = format!(r#"{{"a":{{"dtype":"F32","shape":[{count}],"data_offsets":[0,{}]}}}}"#, 4 * count);
+    let header = format!("{header:width$}", width = length - 8 - 4 * count);
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend((0..4 * count).map(|i| (i * 31 % 251) as u8));
+    assert_eq!(bytes.len(), length);
+    bytes
 }
 
 fn entry(sha256: Option<&str>) -> Entry {
@@ -129,11 +146,64 @@ fn continues_in_a_second_run_unless_the_file_changed() {
     let error = pull_entry(&entry(None), Some(&server.base), folder.path()).unwrap_err();
     assert!(format!("{error:#}").contains("60000 bytes are kept"), "{error:#}");
     // Another file under the same address: begun anew, not glued together.
-    let other: Vec<u8> = body.iter().map(|b| b ^ 1).collect();
+    let other: Vec<u8> = body[..200].iter().copied().chain(body[200..].iter().map(|b| b ^ 1)).collect();
     let server = serve(other.clone(), vec![]);
     pull_entry(&entry(None), Some(&server.base), folder.path()).unwrap();
     assert_eq!(server.ranges.lock().unwrap()[0], "bytes=60000-");
     assert_eq!(std::fs::read(folder.path().join("finetuning_3.pt")).unwrap(), other);
+}
+
+#[test]
+fn a_server_that_falls_silent_is_asked_again() {
+    let (body, folder) = (file_of(40_000), tempfile::tempdir().unwrap());
+    let server = serve(body.clone(), vec![Fault::Stall(30_000)]);
+    pull_entry(&entry(None), Some(&server.base), folder.path()).unwrap();
+    assert_eq!(std::fs::read(folder.path().join("finetuning_3.pt")).unwrap(), body);
+    assert_eq!(*server.ranges.lock().unwrap(), ["", "bytes=30000-"]);
+}
+
+#[test]
+fn what_is_no_parameter_file_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    for body in [b"<html>please log in</html>".to_vec(), file_of(4000)[..3000].to_vec(), vec![]] {
+        let server = serve(body.clone(), vec![]);
+        let error = pull_entry(&entry(None), Some(&server.base), folder.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("{} bytes that are no parameter file", body.len())), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+    let error = pull_entry(&entry(None), Some("ftp://x"), folder.path()).unwrap_err();
+    assert!(error.is::<crate::failure::BadInput>(), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_pull_does_not_write_into_the_first_ones_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = std::fs::File::create(folder.path().join("finetuning_3.pt.part")).unwrap();
+    held.lock().unwrap();
+    let server = serve(file_of(1000), vec![]);
+    let error = pull_entry(&entry(None), Some(&server.base), folder.path()).unwrap_err().to_string();
+    assert!(error.contains("another run of foldry is downloading this"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_does_not_fit_on_the_disk_is_not_begun() {
+    // A server that states a size larger than any disk.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().take(3).flatten() {
+            let mut request = [0; 2000];
+            let _ = std::io::Read::read(&mut stream, &mut request);
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000000\r\n\r\nMK");
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let error = pull_entry(&entry(None), Some(&base), folder.path()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("finetuning_3.pt needs 1000000000.0 GB of disk space, "), "{text}");
+    assert!(text.ends_with(" are free"), "{text}");
 }
 
 #[test]
@@ -221,6 +291,12 @@ fn damaged_archives_are_refused() {
         assert!(unpack(&path, &wanted, folder.path()).is_err(), "{length}");
         assert!(!folder.path().join("x.npz").exists());
     }
+    // Cut between two files: the end is missing, and with it one of the files.
+    let both = tar(&[("x.npz", &file_of(900)), ("y.npz", &file_of(300))]);
+    let wanted_both = ["x.npz", "y.npz"].map(str::to_string);
+    std::fs::write(&path, &both[..512 + 1024]).unwrap();
+    let error = unpack(&path, &wanted_both, folder.path()).unwrap_err().to_string();
+    assert!(error.ends_with("cut off behind 1 of 2 parameter files"), "{error}");
     for at in [3, 130, 150] {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
