@@ -34,7 +34,4 @@ pub enum Error {
         /// The coordinate.
         found: f64,
     },
-    /// Two structures share no residue.
-    #[error("model and reference have no residue in common, by number or by sequence")]
-    NothingInCommon,
 }

@@ -46,8 +46,8 @@ pub struct Scores {
     pub gdt_ts: f64,
     /// GDT_HA, normalised by the reference.
     pub gdt_ha: f64,
-    /// RMSD of paired Cα atoms, Å.
-    pub rmsd_ca: f64,
+    /// RMSD of paired Cα atoms, Å; `None` if no residue is paired.
+    pub rmsd_ca: Option<f64>,
     /// Residues paired, with Cα in both.
     pub n_common: usize,
     /// Residues of the reference with Cα.
@@ -56,8 +56,9 @@ pub struct Scores {
     pub aligned_by: AlignedBy,
 }
 
-/// Scores a model. TM-align sees all chains of each side one after another.
-/// # Errors  too few or too many residues, wild coordinates, or nothing in common.
+/// Scores a model. TM-align sees all chains of each side one after another; it needs no residue in common, and is
+/// all there is if none can be paired.
+/// # Errors  too few or too many residues, or wild coordinates.
 pub fn score(model: &[ScoredChain], reference: &[ScoredChain]) -> Result<Scores, Error> {
     let named = reference.iter().all(|r| model.iter().any(|m| m.name == r.name));
     let mut aligned_by = AlignedBy::Number;
@@ -84,18 +85,15 @@ pub fn score(model: &[ScoredChain], reference: &[ScoredChain]) -> Result<Scores,
         .filter(|(m, r)| m.mask[CA] && r.mask[CA])
         .map(|(m, r)| (point(m.positions[CA]), point(r.positions[CA])))
         .unzip();
-    if x.is_empty() {
-        return Err(Error::NothingInCommon);
-    }
     let shares = gdt(&x, &y, n_reference);
     Ok(Scores {
         lddt: lddt(&atoms(&pairs, 0..37)),
         lddt_ca: lddt(&atoms(&pairs, CA..CA + 1)),
         tm_score: aligned.tm_by_reference,
-        tm_score_paired: tmscore::tm_score(&x, &y, n_reference).0,
+        tm_score_paired: if x.is_empty() { 0.0 } else { tmscore::tm_score(&x, &y, n_reference).0 },
         gdt_ts: shares.ts,
         gdt_ha: shares.ha,
-        rmsd_ca: superposed_rmsd(&x, &y),
+        rmsd_ca: (!x.is_empty()).then(|| superposed_rmsd(&x, &y)),
         n_common: x.len(),
         n_reference,
         aligned_by,
@@ -123,4 +121,30 @@ fn atoms(pairs: &[(&ScoredResidue, &ScoredResidue)], which: std::ops::Range<usiz
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A helix of one residue type.
+    fn helix(residues: i32, aatype: u8, first: i32) -> Vec<ScoredChain> {
+        let residue = |i: i32| {
+            let (mut positions, mut mask) = ([[0.0; 3]; 37], [false; 37]);
+            let t = i as f32;
+            positions[CA] = [2.3 * (1.745 * t).cos(), 2.3 * (1.745 * t).sin(), 1.5 * t];
+            mask[CA] = true;
+            ScoredResidue { key: (first + i, None), aatype, positions, mask }
+        };
+        vec![ScoredChain { name: "A".into(), residues: (0..residues).map(residue).collect() }]
+    }
+
+    #[test]
+    fn chains_that_cannot_be_paired_still_have_a_tm_score() {
+        let found = score(&helix(41, 3, 1), &helix(37, 8, 200)).unwrap();
+        assert_eq!((found.n_common, found.rmsd_ca, found.lddt, found.tm_score_paired), (0, None, None, 0.0));
+        assert!(found.tm_score > 0.999, "{}", found.tm_score);
+        let same = score(&helix(41, 3, 1), &helix(41, 3, 1)).unwrap();
+        assert!(same.n_common == 41 && same.rmsd_ca.unwrap() < 1e-6);
+    }
 }
