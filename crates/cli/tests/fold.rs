@@ -170,14 +170,16 @@ fn an_interrupt_keeps_what_is_finished() {
 fn a_bad_record_or_file_does_not_stop_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (folder.path().join("in.fasta"), folder.path().join("out"));
-    std::fs::write(&input, ">one\nMKVLAWGDEYF\n>two\nMKV7LA\n>three\nMKVLAWGDEY\n").unwrap();
+    std::fs::write(&input, ">one\nMKVLAWGDEYF\n>two\nMKV7LA\n>three\nMKVXAWGDEY\n>none\nXXX\n").unwrap();
     let mut command = small("data/examples/nowhere.a3m", &out);
     let output = command.arg(&input).args(["--recycles", "0"]).output().unwrap();
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("in.fasta:4:4: expected an amino-acid letter, found `7`"), "{text}");
     assert!(text.contains("nowhere.a3m: No such file"), "{text}");
-    assert!(text.trim_end().ends_with("2 of the inputs could not be read, see above"), "{text}");
+    let says = "1 of 3 targets failed: none; 2 of the inputs could not be read, see above";
+    assert!(text.contains("none: expected at least one known residue, found 3 of `X`"), "{text}");
+    assert!(text.trim_end().ends_with(says), "{text}");
     assert!(out.join("one/summary.json").exists() && out.join("three/summary.json").exists());
 }
 

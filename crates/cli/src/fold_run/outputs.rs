@@ -232,10 +232,13 @@ fn alphafold_db_pae(model: &Predicted) -> Option<Value> {
     Some(json!([{ "predicted_aligned_error": rows, "max_predicted_aligned_error": model.max_pae.map(two) }]))
 }
 
-/// N, Cα, C and O of each residue, for the report's view.
-pub fn backbone(model: &Predicted) -> Vec<[[f32; 3]; 4]> {
+/// N, Cα, C and O of each residue, for the report's view; `None` where one is missing, as in `X`.
+pub fn backbone(model: &Predicted) -> Vec<Option<[[f32; 3]; 4]>> {
     let atoms = ["N", "CA", "C", "O"].map(|name| chem::atoms::atom_order(name).unwrap_or(0));
-    model.positions.iter().map(|residue| atoms.map(|atom| residue[atom])).collect()
+    let residues = model.positions.iter().zip(&model.mask);
+    residues
+        .map(|(at, mask)| atoms.iter().all(|&atom| mask[atom]).then(|| atoms.map(|atom| at[atom])))
+        .collect()
 }
 
 #[cfg(test)]
@@ -312,6 +315,15 @@ mod tests {
             let bytes: u64 = files.iter().map(at).sum();
             assert!((bytes..4 * bytes).contains(&size(160, pae)), "{bytes} against {}", size(160, pae));
         }
+    }
+
+    #[test]
+    fn residues_without_coordinates_are_left_out_of_the_view() {
+        let mut model = example("MXV", 50.0);
+        model.mask[1] = [false; 37];
+        let shown = backbone(&model);
+        assert_eq!(shown.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(shown[2].unwrap()[3], [7.6, 4.0, 0.125]);
     }
 
     #[test]

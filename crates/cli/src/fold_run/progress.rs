@@ -28,7 +28,7 @@ impl Progress {
     pub fn begin(job: &str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{prefix} {bar:20} {msg}");
+            let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_prefix(shortened(job));
             bar

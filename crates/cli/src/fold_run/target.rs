@@ -47,6 +47,12 @@ pub enum Fate {
 ///
 /// # Errors  bad input where the target is to blame, and what the network or file system say.
 pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> anyhow::Result<Fate> {
+    if target.sequence.bytes().all(|letter| letter == b'X') {
+        let r = target.sequence.len();
+        return Err(bad_input(format!(
+            "expected at least one known residue, found {r} of `X`, which get no coordinates"
+        )));
+    }
     let keys: Vec<String> = run.templates.iter().map(|t| t.key.clone()).collect();
     let inputs_sha256 = receipt::inputs_sha256(target, &keys);
     let place = run.folder.join(&target.name);
@@ -83,16 +89,15 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
     let mut used = 0;
     if !run.templates.is_empty() {
         if network.has_templates() {
-            let (found, reports) = templates::align(&target.sequence, &run.templates).map_err(bad_input)?;
+            let (found, mut reports) =
+                templates::align(&target.sequence, &run.templates).map_err(bad_input)?;
             used = found.len().min(network.features.eval.max_templates);
+            templates::keep_first(&mut reports, used);
             template_report.extend(reports.iter().map(|t| {
                 notes.push(templates::describe(t));
                 json!({"name": t.name, "chain": t.chain, "used": t.refused.is_none(), "refused": t.refused,
                        "aligned": t.aligned, "identity": t.identity, "coverage": t.coverage})
             }));
-            if found.len() > used {
-                notes.push(format!("{} templates pass, the model reads the first {used}", found.len()));
-            }
             raw = raw.with_templates(found).map_err(bad_input)?;
         } else {
             notes.push(format!("{} reads no templates; those given are not used", network.model));
@@ -263,6 +268,7 @@ impl Facts<'_> {
                 plddt: model.plddt.clone(),
                 backbone: backbone(model),
                 pae: model.pae.clone(),
+                max_pae: model.max_pae,
             }
         });
         let (mut facts, mut coverage) =

@@ -116,6 +116,13 @@ pub fn align(
     Ok((raw, reports.collect()))
 }
 
+/// Says of templates that pass, beyond the first `most`, that the model does not read them.
+pub fn keep_first(reports: &mut [TemplateReport], most: usize) {
+    for report in reports.iter_mut().filter(|r| r.refused.is_none()).skip(most) {
+        report.refused = Some(format!("the model reads {most} at most"));
+    }
+}
+
 /// A report as a sentence.
 pub fn describe(report: &TemplateReport) -> String {
     let chain = report.chain.as_ref().map_or(String::new(), |c| format!(" chain {c}"));
@@ -172,5 +179,9 @@ mod tests {
         assert_eq!((report.aligned, report.chain.as_deref(), report.refused), (10, Some("A"), None));
         let report = mapped(&format!(">q\n{part}\n>t\nWWWWWWWWWW\n"));
         assert!(describe(&report).contains("refused: the mapping's second row"), "{report:?}");
+        let mut three = [reports[0].clone(), report, reports[0].clone()];
+        keep_first(&mut three, 1);
+        assert_eq!(three[0].refused, None);
+        assert_eq!(describe(&three[2]), "template 4mo0_A.ref.pdb chain A refused: the model reads 1 at most");
     }
 }

@@ -30,10 +30,12 @@ pub struct Model {
     pub facts: Vec<(String, String)>,
     /// Confidence per residue, 0–100, `[r]`.
     pub plddt: Vec<f32>,
-    /// N, CA, C and O of each residue, Å, `[r][4][3]`.
-    pub backbone: Vec<[[f32; 3]; 4]>,
+    /// N, CA, C and O of each residue, Å, `[r][4][3]`; `None` for residues without coordinates.
+    pub backbone: Vec<Option<[[f32; 3]; 4]>>,
     /// Predicted aligned error, Å, `[r * r]`, row = aligned residue.
     pub pae: Option<Vec<f32>>,
+    /// The largest error the head can say, Å.
+    pub max_pae: Option<f32>,
 }
 
 /// The page.
@@ -63,7 +65,7 @@ pub fn render(report: &Report) -> String {
 fn json(report: &Report) -> String {
     let mut report = report.clone();
     for model in &mut report.models {
-        let coordinates = model.backbone.iter_mut().flatten().flatten();
+        let coordinates = model.backbone.iter_mut().flatten().flatten().flatten();
         for x in coordinates.chain(&mut model.plddt).chain(model.pae.iter_mut().flatten()) {
             *x = (*x * 100.0).round() / 100.0;
         }
@@ -89,7 +91,7 @@ mod tests {
             .filter(|l| l.starts_with("ATOM"))
             .map(|l| [30, 38, 46].map(|i| l[i..i + 8].trim().parse().unwrap()))
             .collect();
-        let backbone: Vec<[[f32; 3]; 4]> = atoms.chunks_exact(4).map(|a| [a[0], a[1], a[2], a[3]]).collect();
+        let backbone: Vec<_> = atoms.chunks_exact(4).map(|a| Some([a[0], a[1], a[2], a[3]])).collect();
         let r = backbone.len();
         let plddt = (0..r).map(|i| 72.0 + 26.0 * (i as f32 * 0.11).sin()).collect();
         let pae = (0..r * r).map(|k| 1.0 + 0.25 * (k / r).abs_diff(k % r) as f32).collect();
@@ -101,6 +103,7 @@ mod tests {
             plddt,
             backbone,
             pae: Some(pae),
+            max_pae: Some(31.75),
         };
         let second = Model { label: "rank 2, no PAE".to_string(), pae: None, ..model.clone() };
         Report {
@@ -144,8 +147,9 @@ mod tests {
 
     #[test]
     fn numbers_without_value_are_null() {
-        let model = Model { plddt: vec![f32::NAN, 71.239], ..Model::default() };
+        let backbone = vec![None, Some([[0.125; 3]; 4])];
+        let model = Model { plddt: vec![f32::NAN, 71.239], backbone, ..Model::default() };
         let page = render(&Report { models: vec![model], ..Report::default() });
-        assert!(page.contains("\"plddt\":[null,71.24]"));
+        assert!(page.contains("\"plddt\":[null,71.24],\"backbone\":[null,[[0.13,0.13,0.13],"), "{page}");
     }
 }

@@ -79,7 +79,7 @@ function green(share) {
 function paePlot(model) {
   $("s-pae").hidden = !model.pae;
   if (!model.pae) return;
-  const r = model.plddt.length, most = 31.75, canvas = $("pae"), cell = document.createElement("canvas");
+  const r = model.plddt.length, most = model.max_pae || 31.75, canvas = $("pae"), cell = document.createElement("canvas");
   cell.width = cell.height = r;
   const image = new ImageData(r, r);
   model.pae.forEach((v, k) => {
@@ -101,6 +101,7 @@ function paePlot(model) {
     c.textAlign = "right"; c.fillText(t, left - 8, 4 + at + 8);
   }
   c.save(); c.translate(24, span / 2); c.rotate(-Math.PI / 2); c.textAlign = "center"; c.fillText("Aligned residue", 0, 0); c.restore();
+  $("pae-most").textContent = `${+most.toFixed(2)} Å`;
   const stops = [...Array(9).keys()].map((i) => `rgb(${green(i / 8)})`);
   $("pae-scale").style.background = `linear-gradient(to right, ${stops})`;
   const hint = "Point at a pair of residues to read its error";

@@ -186,10 +186,12 @@ function Viewer(canvas, tip, ends) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ask);
   return { show(next, sequence) {
     model = next; letters = sequence;
-    const n = next.backbone.length || 1, mean = [0, 1, 2].map((d) => next.backbone.reduce((t, b) => t + b[1][d], 0) / n);
-    const centred = next.backbone.map((b) => b.map((p) => Vec.sub(p, mean)));
+    // Unknown residues have no coordinates; the ribbon runs past them.
+    const known = [...next.backbone.keys()].filter((i) => next.backbone[i]), chain = known.map((i) => next.backbone[i]);
+    const n = chain.length || 1, mean = [0, 1, 2].map((d) => chain.reduce((t, b) => t + b[1][d], 0) / n);
+    const centred = chain.map((b) => b.map((p) => Vec.sub(p, mean)));
     radius = Math.max(5, ...centred.map((b) => Math.hypot(...b[1]))) + 2;
-    ring = centred.length > 1 ? sections(centred) : [];
+    ring = centred.length > 1 ? sections(centred).map((q) => ({ ...q, residue: known[q.residue] })) : [];
     if (gl) mesh();
     ask();
   } };
