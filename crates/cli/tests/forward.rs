@@ -116,6 +116,49 @@ fn an_ensemble_without_templates_agrees_with_alphafold() {
     }
 }
 
+/// Runs `foldry forward` in a golden's folder with another configuration; exit code and stderr.
+fn with_config(case: &str, config: &serde_json::Value, out: &Path) -> (Option<i32>, String) {
+    let file = out.join("config.json");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_foldry"))
+        .current_dir(golden(case))
+        .args(["forward", "--params", "params.npz", "--features", "features.npz", "--recycles", "1"])
+        .arg("--config")
+        .arg(&file)
+        .arg("-o")
+        .arg(out.join("out.safetensors"))
+        .output()
+        .unwrap();
+    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+}
+
+#[test]
+fn the_model_section_alone_is_enough() {
+    let text = std::fs::read_to_string(golden("fold_b").join("config.json")).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // The ensemble follows from the number of samples; null is what AlphaFold writes for a key that is not set.
+    let mut model = whole["model"].clone();
+    model["embeddings_and_evoformer"]["num_msa"] = serde_json::Value::Null;
+    let out = tempfile::tempdir().unwrap();
+    let (code, words) = with_config("fold_b", &model, out.path());
+    assert_eq!(code, Some(0), "{words}");
+    let ours = read(&out.path().join("out.safetensors")).unwrap().1;
+    let want = read(&golden("fold_b/outputs.safetensors")).unwrap().1;
+    assert!(check_outputs(&ours, &want, "recycle_1/", 13, 13) >= 15);
+    assert!(ours.contains_key("distogram/bin_edges"));
+}
+
+#[test]
+fn a_setting_that_is_not_followed_is_refused() {
+    let text = std::fs::read_to_string(golden("fold_b").join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config["model"]["global_config"]["eval_dropout"] = true.into();
+    let out = tempfile::tempdir().unwrap();
+    let (code, words) = with_config("fold_b", &config, out.path());
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("model.global_config.eval_dropout: expected false, got true"), "{words}");
+}
+
 /// Softmax ignores a shift of all its logits, so these gradients are rounding noise around zero.
 const NOISE: [&str; 2] = ["feat_2d_norm//offset", "attention_2d//bias"];
 

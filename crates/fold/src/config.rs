@@ -358,6 +358,7 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), Error> {
+        self.counts()?;
         let t = &self.embeddings_and_evoformer;
         let (c_m, c_z, c_e) = (t.msa_channel, t.pair_channel, t.extra_msa_channel);
         let fits = |what: &str, a: &Attention, width: usize| {
@@ -377,7 +378,6 @@ impl Config {
         fits("msa_column_attention (extra)", &e.msa_column_attention, c_e)?;
         fits("triangle_attention_starting_node", &e.pair.triangle_attention_starting_node, c_z)?;
         fits("triangle_attention_ending_node", &e.pair.triangle_attention_ending_node, c_z)?;
-        self.counts()?;
         if t.template.enabled {
             let (p, c_t) = (&t.template.template_pair_stack.pair, self.template_channel());
             fits("template triangle_attention_starting_node", &p.triangle_attention_starting_node, c_t)?;

@@ -256,6 +256,16 @@ pub fn check(model: &Value) -> Result<Vec<String>> {
     Ok(notes)
 }
 
+/// The largest size or number; more is a typing error.
+const MOST: u64 = 1 << 16;
+
+/// Whether the key says how many of something there are.
+fn is_count(key: &str) -> bool {
+    key.starts_with("num_")
+        || key == "max_relative_feature"
+        || ["_channel", "_num_block", "_dim"].iter().any(|end| key.ends_with(end))
+}
+
 fn walk(name: &str, path: &str, section: &Map<String, Value>) -> Result<()> {
     let Some((_, known)) = KNOWN.iter().find(|(section, _)| *section == name) else {
         return Err(bad_input(format!("configuration: {path}: expected one value, got a section")));
@@ -267,6 +277,11 @@ fn walk(name: &str, path: &str, section: &Map<String, Value>) -> Result<()> {
         }
         if let Value::Object(inner) = value {
             walk(key, &path, inner)?;
+        }
+        if is_count(key) && value.as_u64().is_none_or(|n| n > MOST) {
+            return Err(bad_input(format!(
+                "configuration: {path}: expected a whole number up to {MOST}, got {value}"
+            )));
         }
         let fixed = FIXED.iter().find(|(end, _)| path.ends_with(&format!(".{end}")));
         if let Some((_, expected)) = fixed
@@ -320,6 +335,16 @@ mod tests {
             (&["heads", "structure_module", "weight"], 0.0.into(), "structure_module.weight"),
             (&["heads", "structure_module", "num_head"], serde_json::json!({"a": 1}), "expected one value"),
             (&["global_config", "multimer_mode"], true.into(), "multimer_mode: expected false"),
+            (
+                &[e[0], e[1], "msa_transition", "num_intermediate_factor"],
+                2.5.into(),
+                "model.embeddings_and_evoformer.evoformer.msa_transition.num_intermediate_factor: expected a whole",
+            ),
+            (
+                &[e[0], "msa_channel"],
+                10u64.pow(18).into(),
+                "msa_channel: expected a whole number up to 65536",
+            ),
         ] {
             let text = refusal(path, value);
             assert!(text.contains(says), "{text}");
