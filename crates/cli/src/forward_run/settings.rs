@@ -285,7 +285,7 @@ fn walk(name: &str, path: &str, section: &Map<String, Value>) -> Result<()> {
         }
         let fixed = FIXED.iter().find(|(end, _)| path.ends_with(&format!(".{end}")));
         if let Some((_, expected)) = fixed
-            && value.to_string() != *expected
+            && serde_json::from_str::<Value>(expected).ok().as_ref() != Some(value)
         {
             return Err(bad_input(format!("configuration: {path}: expected {expected}, got {value}")));
         }
