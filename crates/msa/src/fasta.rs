@@ -177,7 +177,7 @@ mod tests {
                 "x.fasta:1: 1 `Z` read as `E`",
                 "x.fasta:1: 2 `J` read as `X`",
                 "x.fasta:1: 1 `O` read as `X`",
-                "x.fasta:1: 1 unknown residue (`X`): they get no coordinates",
+                "x.fasta:1: 1 unknown residue (`X`), without coordinates",
             ]
         );
     }

@@ -84,7 +84,7 @@ impl fmt::Display for Change {
             Self::Stops(n) => write!(f, "{n} stop{} (`*`) at the end dropped", s(*n)),
             Self::Gaps(n) => write!(f, "{n} gap{} (`-`) removed", s(*n)),
             Self::Read { from, to, count } => write!(f, "{count} `{from}` read as `{to}`"),
-            Self::Unknown(n) => write!(f, "{n} unknown residue{} (`X`): they get no coordinates", s(*n)),
+            Self::Unknown(n) => write!(f, "{n} unknown residue{} (`X`), without coordinates", s(*n)),
             Self::HeaderEncoding => write!(f, "header is not UTF-8; unreadable bytes replaced"),
             Self::Renamed { from, to } if from.is_empty() => {
                 write!(f, "no name in the header; called `{to}`")

@@ -131,10 +131,10 @@ fn attempt(
         416 if total_stated == Some(have) && have > 0 => return Ok(()),
         206 | 416 => {
             restart(file, tag)?;
-            return Err(Stop::Cut(anyhow::anyhow!("{url}: the server does not continue at {have} bytes")));
+            return Err(Stop::Cut(anyhow::anyhow!("the server does not continue at {have} bytes")));
         }
         404 | 410 => return Err(Stop::Final(anyhow::anyhow!("{url}: not found (HTTP {status})"))),
-        429 | 500.. => return Err(Stop::Cut(anyhow::anyhow!("{url}: HTTP {status}"))),
+        429 | 500.. => return Err(Stop::Cut(anyhow::anyhow!("HTTP {status}"))),
         _ => return Err(Stop::Final(anyhow::anyhow!("{url}: HTTP {status}"))),
     };
     if !continues {
