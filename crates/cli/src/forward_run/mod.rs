@@ -1,6 +1,7 @@
 //! The work of `foldry forward`: passes, then everything under AlphaFold's names.
 
 mod gradients;
+mod keys;
 pub mod settings;
 mod truth;
 
