@@ -68,6 +68,7 @@ pub fn run(args: Args) -> Result<()> {
         ArrayD::from_shape_vec(IxDyn(a.shape()), a.to_f32()).ok()
     };
     let mut features = FeatureSet::from_arrays(&get).map_err(bad_input)?;
+    let numbers = features.samples.first().map_or_else(Vec::new, |s| s.residue_index.to_vec());
     if let Some(chains) = get("asym_id") {
         forward_run::part_chains(&mut features, &chains)?;
     }
@@ -95,6 +96,7 @@ pub fn run(args: Args) -> Result<()> {
         config,
         params: read(&args.params)?,
         features,
+        numbers,
         recycles: args.recycles,
         taps: args.taps,
         losses,

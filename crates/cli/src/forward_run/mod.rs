@@ -25,6 +25,8 @@ pub struct Inputs {
     pub params: Arrays,
     /// Processed features.
     pub features: FeatureSet,
+    /// Residue numbers as given, which the losses read.
+    pub numbers: Vec<i32>,
     /// Passes after the first.
     pub recycles: usize,
     /// Write intermediate values of the last pass.
@@ -101,7 +103,7 @@ pub fn run(mut inputs: Inputs) -> Result<Arrays> {
         named.extend(taps.into_map().into_iter().map(|(n, t)| (format!("taps/{n}"), t)));
         let mut arrays = named.iter().map(|(n, t)| Ok((n.clone(), array(t)?))).collect::<Result<Arrays>>()?;
         if let Some((labels, config)) = &inputs.losses {
-            let losses = truth::losses(&outputs, &samples[0], labels, config)?;
+            let losses = truth::losses(&outputs, (&samples[0], &inputs.numbers), labels, config)?;
             for (head, loss) in &losses.per_head {
                 arrays.insert(format!("{head}/loss"), array(loss)?);
             }
@@ -181,4 +183,34 @@ fn edges(first: f32, last: f32, bins: usize) -> Vec<f32> {
 
 fn array(t: &Tensor) -> Result<Array> {
     Ok(Array::from_f32(t.dims(), &t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use features::{Duplicates, FeatureConfig, RawFeatures, process};
+    use ndarray::IxDyn;
+
+    #[test]
+    fn chains_are_farther_apart_than_any_clipping() {
+        let query = msa::Msa::single("MKVLAW", "q");
+        let raw = RawFeatures::new("MKVLAW", &[&query], Duplicates::Drop).unwrap();
+        let mut features = process(&raw, &FeatureConfig::preset("model_5").unwrap(), 1).unwrap();
+        let samples = features.samples.len();
+        let chains = |row: [f32; 6]| ArrayD::from_shape_fn(IxDyn(&[samples, 6]), |i| row[i[1]]);
+        part_chains(&mut features, &chains([1.0, 1.0, 1.0, 2.0, 2.0, 3.0])).unwrap();
+        let index = &features.samples[samples - 1].residue_index;
+        assert_eq!((index[2] - index[0], index[4] - index[3]), (2, 1));
+        assert!(index[3] - index[2] > 1 << 16 && index[5] - index[4] > 1 << 16);
+        let text = part_chains(&mut features, &chains([f32::NAN; 6])).unwrap_err().to_string();
+        assert!(text.contains("asym_id"), "{text}");
+    }
+
+    #[test]
+    fn edges_are_alphafolds() {
+        let edges = edges(2.3125, 21.6875, 64);
+        assert_eq!((edges.len(), edges[0], edges[62]), (63, 2.3125, 21.6875));
+        assert!((edges[1] - 2.625).abs() < 1e-6);
+        assert!(super::edges(0.0, 31.0, 1).is_empty());
+    }
 }

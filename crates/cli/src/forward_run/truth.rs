@@ -7,10 +7,10 @@ use fold::Outputs;
 use losses::{HeadOutputs, LabelInputs, Labels, LossConfig, Losses, MsaTruth, StructureOutputs};
 use nn::files::Arrays;
 
-/// Every head's loss and the total.
+/// Every head's loss and the total. `sample` comes with its residues' numbers as they were given.
 pub fn losses(
     outputs: &Outputs,
-    sample: &ModelInput,
+    (sample, numbers): (&ModelInput, &[i32]),
     labels: &Arrays,
     config: &LossConfig,
 ) -> Result<Losses> {
@@ -33,7 +33,7 @@ pub fn losses(
     let (atom14, atom37) = (flat(&sample.atoms.atom14_exists), flat(&sample.atoms.atom37_exists));
     let truth = Labels::derive(LabelInputs {
         aatype: &aatype,
-        residue_index: &sample.residue_index.to_vec(),
+        residue_index: numbers,
         seq_mask: &seq_mask,
         all_atom_positions: &get("all_atom_positions", 37 * 3)?,
         all_atom_mask: &get("all_atom_mask", 37)?,
