@@ -17,9 +17,12 @@ pub fn losses(
     let r = sample.num_res();
     let get = |name: &str, per_residue: usize| -> Result<Vec<f32>> {
         let array = labels.get(name).ok_or_else(|| bad_input(format!("labels: `{name}` is missing")))?;
-        let (expected, values) = (r * per_residue, array.to_f32());
+        let (expected, mut values, shape) = (r * per_residue, array.to_f32(), array.shape());
+        // As AlphaFold's batches have them: the same for each sample, one after another.
+        if shape.len() > 1 && shape[1] == r && shape[0] > 0 && values.len() == shape[0] * expected {
+            values.truncate(expected);
+        }
         if values.len() != expected {
-            let shape = array.shape();
             return Err(bad_input(format!(
                 "labels: `{name}`: expected {expected} numbers ({r} residues), got {shape:?}"
             )));
