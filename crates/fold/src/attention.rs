@@ -4,7 +4,7 @@ use crate::config::{self, Config};
 use crate::layers::{Linear, Norm};
 use candle_core::{Result as Tensors, Tensor};
 use nn::ops::{AttentionWeights, GlobalAttentionWeights, Orientation};
-use nn::{Params, ops};
+use nn::{Params, Update, ops};
 
 /// Gated self-attention along rows or columns, with a layer norm before it.
 pub struct GatedAttention {
@@ -42,7 +42,7 @@ impl GatedAttention {
     }
 
     /// The update of `x` `[n0, n1, c]` with `mask` `[n0, n1]` and `bias` `[h, n, n]` or none.
-    pub fn forward(&self, x: &Tensor, mask: &Tensor, bias: Option<&Tensor>) -> Tensors<Tensor> {
+    pub fn update(&self, x: &Tensor, mask: &Tensor, bias: Option<&Tensor>) -> Update {
         let w = AttentionWeights {
             norm: self.norm.pair(),
             qkv: (&self.q, &self.k, &self.v),
@@ -71,9 +71,9 @@ impl MsaRowAttention {
     }
 
     /// The update of `m` `[s, r, c]`, given `z` `[r, r, c_z]`.
-    pub fn forward(&self, m: &Tensor, z: &Tensor, mask: &Tensor) -> Tensors<Tensor> {
+    pub fn update(&self, m: &Tensor, z: &Tensor, mask: &Tensor) -> Tensors<Update> {
         let bias = ops::pair_bias(z, self.norm_z.pair(), &self.weight_z, false)?;
-        self.attention.forward(m, mask, Some(&bias))
+        Ok(self.attention.update(m, mask, Some(&bias)))
     }
 }
 
@@ -98,10 +98,10 @@ impl TriangleAttention {
     }
 
     /// The update of `z` `[r, r, c]` with `mask` `[r, r]`.
-    pub fn forward(&self, z: &Tensor, mask: &Tensor) -> Tensors<Tensor> {
+    pub fn update(&self, z: &Tensor, mask: &Tensor) -> Tensors<Update> {
         let swapped = self.attention.orientation == Orientation::PerColumn;
         let bias = ops::pair_bias(z, self.attention.norm.pair(), &self.weight, swapped)?;
-        self.attention.forward(z, mask, Some(&bias))
+        Ok(self.attention.update(z, mask, Some(&bias)))
     }
 }
 
@@ -133,7 +133,7 @@ impl GlobalColumnAttention {
     }
 
     /// The update of `m` `[s, r, c]` with `mask` `[s, r]`.
-    pub fn forward(&self, m: &Tensor, mask: &Tensor) -> Tensors<Tensor> {
+    pub fn update(&self, m: &Tensor, mask: &Tensor) -> Update {
         let w = GlobalAttentionWeights {
             norm: self.norm.pair(),
             qkv: (&self.q, &self.k, &self.v),

@@ -7,7 +7,7 @@ use crate::pair_stack::{Order, PairUpdates, Transition};
 use crate::taps::Taps;
 use candle_core::{Result as Tensors, Tensor};
 use nn::ops::{Orientation, OuterProductWeights};
-use nn::{Params, ops};
+use nn::{Params, Update, ops};
 
 /// Outer product mean. AF2 Suppl. Alg. 10.
 pub struct OuterProductMean {
@@ -29,7 +29,7 @@ impl OuterProductMean {
     }
 
     /// The pair's update `[r, r, c_z]` from `m` `[s, r, c]`.
-    pub fn forward(&self, m: &Tensor, mask: &Tensor) -> Tensors<Tensor> {
+    pub fn update(&self, m: &Tensor, mask: &Tensor) -> Update {
         let w = OuterProductWeights {
             norm: self.norm.pair(),
             a: self.a.pair(),
@@ -118,7 +118,8 @@ impl Block {
         })
     }
 
-    /// `m` `[s, r, c]` and `z` `[r, r, c_z]` after the block, with their masks.
+    /// `m` `[s, r, c]` and `z` `[r, r, c_z]` after the block, with their masks. Their memory is used for the
+    /// results: nothing else may read them.
     pub fn forward(
         &self,
         m: Tensor,
@@ -126,24 +127,21 @@ impl Block {
         masks: (&Tensor, &Tensor),
         taps: &Taps,
     ) -> Tensors<(Tensor, Tensor)> {
-        let tap = |name: &str, t: &Tensor| taps.add(|| format!("{}.{name}", self.path), t);
-        let update = self.row.forward(&m, &z, masks.0)?;
-        tap("msa_att_row", &update);
-        let m = ops::residual(m, update)?;
+        let name = |name: &str| format!("{}.{name}", self.path);
+        let update = self.row.update(&m, &z, masks.0)?;
+        let m = taps.added(|| name("msa_att_row"), m, update)?;
         let update = match &self.column {
-            Column::Full(a) => a.forward(&m, masks.0, None)?,
-            Column::Global(a) => a.forward(&m, masks.0)?,
+            Column::Full(a) => a.update(&m, masks.0, None),
+            Column::Global(a) => a.update(&m, masks.0),
         };
-        tap("msa_att_col", &update);
-        let m = ops::residual(m, update)?;
-        let update = self.transition.forward(&m)?;
-        tap("msa_transition", &update);
-        let m = ops::residual(m, update)?;
-        let update = self.outer.forward(&m, masks.0)?;
-        tap("outer_product_mean", &update);
-        let z = self.pair.forward(ops::residual(z, update)?, masks.1, &self.path, taps)?;
-        tap("m", &m);
-        tap("z", &z);
+        let m = taps.added(|| name("msa_att_col"), m, update)?;
+        let update = self.transition.update(&m);
+        let m = taps.added(|| name("msa_transition"), m, update)?;
+        let update = self.outer.update(&m, masks.0);
+        let z = taps.added(|| name("outer_product_mean"), z, update)?;
+        let z = self.pair.forward(z, masks.1, &self.path, taps)?;
+        taps.add(|| name("m"), &m);
+        taps.add(|| name("z"), &z);
         Ok((m, z))
     }
 }

@@ -1,7 +1,7 @@
 //! Linear layers and layer norms with their parameters.
 
 use candle_core::{Result as Tensors, Tensor};
-use nn::{Params, ops};
+use nn::{Params, Update, ops};
 
 /// y = x·Wᵀ + b.
 pub struct Linear {
@@ -25,6 +25,11 @@ impl Linear {
     /// `x` `[.., in]` → `[.., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensors<Tensor> {
         ops::linear(x, &self.weight, Some(&self.bias))
+    }
+
+    /// As [`Linear::forward`], to be added to something.
+    pub fn update(&self, x: &Tensor) -> Update {
+        ops::linear_update(x, &self.weight, Some(&self.bias))
     }
 
     /// As [`Linear::forward`], then ReLU.
@@ -52,6 +57,6 @@ impl Norm {
 
     /// `x` `[.., c]`.
     pub fn forward(&self, x: &Tensor) -> Tensors<Tensor> {
-        ops::layer_norm(x, &self.scale, &self.offset)
+        ops::layer_norm(x, &self.scale, &self.offset).tensor()
     }
 }

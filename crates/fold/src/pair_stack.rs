@@ -7,7 +7,7 @@ use crate::layers::{Linear, Norm};
 use crate::taps::Taps;
 use candle_core::{Result as Tensors, Tensor};
 use nn::ops::{Edges, Orientation, TransitionWeights, TriangleWeights};
-use nn::{Params, ops};
+use nn::{Params, Update, ops};
 
 /// Layer norm, widen, ReLU, narrow. AF2 Suppl. Alg. 9 and 15.
 pub struct Transition {
@@ -27,7 +27,7 @@ impl Transition {
     }
 
     /// The update of `x` `[.., c]`.
-    pub fn forward(&self, x: &Tensor) -> Tensors<Tensor> {
+    pub fn update(&self, x: &Tensor) -> Update {
         let w = TransitionWeights {
             norm: self.norm.pair(),
             widen: self.widen.pair(),
@@ -77,7 +77,7 @@ impl TriangleMultiplication {
     }
 
     /// The update of `z` `[r, r, c]` with `mask` `[r, r]`.
-    pub fn forward(&self, z: &Tensor, mask: &Tensor) -> Tensors<Tensor> {
+    pub fn update(&self, z: &Tensor, mask: &Tensor) -> Update {
         let w = TriangleWeights {
             norm_in: self.norm_in.pair(),
             a: [self.a[0].pair(), self.a[1].pair()],
@@ -128,29 +128,28 @@ impl PairUpdates {
         })
     }
 
-    /// `z` `[r, r, c]` after all updates.
+    /// `z` `[r, r, c]` after all updates; its memory is used for the result.
     pub fn forward(&self, z: Tensor, mask: &Tensor, path: &str, taps: &Taps) -> Tensors<Tensor> {
-        let step = |z: Tensor, name: &str, update: Tensor| -> Tensors<Tensor> {
-            taps.add(|| format!("{path}.{name}"), &update);
-            ops::residual(z, update)
+        let step = |z: Tensor, name: &str, update: Update| -> Tensors<Tensor> {
+            taps.added(|| format!("{path}.{name}"), z, update)
         };
         let multiply = |mut z: Tensor| -> Tensors<Tensor> {
-            let update = self.outgoing.forward(&z, mask)?;
+            let update = self.outgoing.update(&z, mask);
             z = step(z, "tri_mul_out", update)?;
-            let update = self.incoming.forward(&z, mask)?;
+            let update = self.incoming.update(&z, mask);
             step(z, "tri_mul_in", update)
         };
         let attend = |mut z: Tensor| -> Tensors<Tensor> {
-            let update = self.starting.forward(&z, mask)?;
+            let update = self.starting.update(&z, mask)?;
             z = step(z, "tri_att_start", update)?;
-            let update = self.ending.forward(&z, mask)?;
+            let update = self.ending.update(&z, mask)?;
             step(z, "tri_att_end", update)
         };
         let z = match self.order {
             Order::MultiplyFirst => attend(multiply(z)?)?,
             Order::AttendFirst => multiply(attend(z)?)?,
         };
-        let update = self.transition.forward(&z)?;
+        let update = self.transition.update(&z);
         step(z, "pair_transition", update)
     }
 }

@@ -53,14 +53,14 @@ impl RecyclingEmbedder {
                 .map(|(i, &a)| positions[i * 37 + chem::atoms::pseudo_beta(a)])
                 .collect();
             let bins = distance_bins(&beta, self.bins.num_bins, self.bins.min_bin, self.bins.max_bin);
-            let update = linear.forward(&from_vec(bins, &[r, r, self.bins.num_bins])?)?;
-            z = ops::residual(z, update)?;
+            z = linear.update(&from_vec(bins, &[r, r, self.bins.num_bins])?).onto(z)?;
         }
         if let Some((norm_m, norm_z)) = &self.norms {
             let first = (m.narrow(0, 0, 1)? + norm_m.forward(&previous.msa_first_row)?.unsqueeze(0)?)?;
             let rows = m.dim(0)?;
             m = if rows > 1 { Tensor::cat(&[&first, &m.narrow(0, 1, rows - 1)?], 0)? } else { first };
-            z = ops::residual(z, norm_z.forward(&previous.pair)?)?;
+            let (scale, offset) = norm_z.pair();
+            z = ops::layer_norm(&previous.pair, scale, offset).onto(z)?;
         }
         Ok((m, z))
     }

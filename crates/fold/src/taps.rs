@@ -1,6 +1,7 @@
 //! A record of intermediate values by name, for comparison with the reference.
 
-use candle_core::Tensor;
+use candle_core::{Result, Tensor};
+use nn::Update;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -19,15 +20,26 @@ impl Taps {
         Self(None)
     }
 
-    /// Records a copy of `value` under the name that `name` gives.
+    /// Records a copy of `value` under the name that `name` gives: updates are added in place later.
     ///
     /// # Panics  If there is no memory for the copy.
     pub fn add(&self, name: impl FnOnce() -> String, value: &Tensor) {
         if let Some(map) = &self.0 {
-            // A copy, because sums with a residual are made in place.
             let copy = value.detach().force_contiguous().expect("a copy of a tensor on the CPU");
             map.borrow_mut().insert(name(), copy);
         }
+    }
+
+    /// x + update, in the memory of `x` unless gradients are kept; the update alone is recorded.
+    ///
+    /// # Errors  If the operation fails.
+    pub fn added(&self, name: impl FnOnce() -> String, x: Tensor, update: Update) -> Result<Tensor> {
+        if self.0.is_none() {
+            return update.onto(x);
+        }
+        let update = update.tensor()?;
+        self.add(name, &update);
+        x + update
     }
 
     /// What was recorded.

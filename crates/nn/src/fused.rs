@@ -4,7 +4,8 @@
 //! *link* that passes a one-element token on, and the last token enters the *root*, which carries the
 //! output. Going back, the root computes all gradients at once and leaves them for the links.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, Var};
+use crate::place::{Place, Source};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, InplaceOp1, Layout, Result, Shape, Tensor, Var};
 use std::sync::{Arc, Mutex};
 
 /// One operation: a plain reference, a fused forward, a backward.
@@ -12,8 +13,19 @@ pub trait Fused: Send + Sync + 'static {
     /// Name for errors.
     fn name(&self) -> &'static str;
 
-    /// The fused forward. Inputs are contiguous f32 tensors on the CPU.
-    fn forward(&self, inputs: &[Tensor]) -> Result<(Vec<f32>, Shape)>;
+    /// Shape of the output.
+    ///
+    /// # Errors  If the inputs do not fit together.
+    fn shape(&self, inputs: &[Tensor]) -> Result<Shape>;
+
+    /// The fused forward into `out`. Inputs are contiguous f32 tensors on the CPU. The first one's values are
+    /// in `x`: if they lie where the result goes, `inputs[0]` gives dimensions only.
+    fn forward(&self, inputs: &[Tensor], x: Source<'_>, out: Place<'_>) -> Result<()>;
+
+    /// Whether the first input may lie where the result goes: every part of it is read before it is written.
+    fn may_alias(&self) -> bool {
+        false
+    }
 
     /// The same function written with differentiable candle operations.
     fn reference(&self, inputs: &[Tensor]) -> Result<Tensor>;
@@ -29,38 +41,115 @@ pub trait Fused: Send + Sync + 'static {
     }
 }
 
-/// Runs `op`, on the tape if any input is tracked.
-///
-/// # Errors  If the operation fails on these inputs.
-pub fn apply(op: impl Fused, inputs: &[&Tensor]) -> Result<Tensor> {
-    let plain: Vec<Tensor> = inputs.iter().map(|t| t.detach().contiguous()).collect::<Result<_>>()?;
-    let (out, shape) = op.forward(&plain)?;
-    if inputs.iter().all(|t| !t.track_op()) {
-        return Tensor::from_vec(out, shape, &Device::Cpu);
+/// An operation with its inputs, to be computed into a tensor of its own or straight onto what it updates.
+pub struct Update {
+    op: Arc<dyn Fused>,
+    inputs: Vec<Tensor>,
+}
+
+impl Update {
+    /// `op` of `inputs`.
+    pub fn new(op: impl Fused, inputs: &[&Tensor]) -> Self {
+        Self { op: Arc::new(op), inputs: inputs.iter().map(|&t| t.clone()).collect() }
     }
-    let grads = Arc::new(Mutex::new(vec![None; inputs.len()]));
-    let mut token: Option<Tensor> = None;
-    for (index, input) in inputs.iter().enumerate().filter(|(_, t)| t.track_op()) {
-        let link = Link { index, grads: grads.clone() };
-        token = Some(match token {
-            None => input.apply_op1(link)?,
-            Some(token) => token.apply_op2(input, link)?,
-        });
+
+    /// The result as a new tensor, on the tape if any input is tracked.
+    ///
+    /// # Errors  If the operation fails on these inputs.
+    pub fn tensor(self) -> Result<Tensor> {
+        let plain = self.plain_inputs()?;
+        let shape = self.op.shape(&plain)?;
+        let mut out = vec![0.0; shape.elem_count()];
+        {
+            let x = crate::ops::value(&plain[0])?;
+            self.op.forward(&plain, Source::new(&x), Place::fresh(&mut out))?;
+        }
+        if self.inputs.iter().all(|t| !t.track_op()) {
+            return Tensor::from_vec(out, shape, &Device::Cpu);
+        }
+        let grads = Arc::new(Mutex::new(vec![None; self.inputs.len()]));
+        let mut token: Option<Tensor> = None;
+        for (index, input) in self.inputs.iter().enumerate().filter(|(_, t)| t.track_op()) {
+            let link = Link { index, grads: grads.clone() };
+            token = Some(match token {
+                None => input.apply_op1(link)?,
+                Some(token) => token.apply_op2(input, link)?,
+            });
+        }
+        let token = token.expect("one input is tracked");
+        token.apply_op1(Root { op: self.op, inputs: plain, out: Mutex::new(Some((out, shape))), grads })
     }
-    let token = token.expect("one input is tracked");
-    token.apply_op1(Root { op: Arc::new(op), inputs: plain, out: Mutex::new(Some((out, shape))), grads })
+
+    /// x + result, made in the memory of `x` where no gradient is kept: nothing else may read `x` then.
+    ///
+    /// # Errors  If the shapes differ, or the operation fails on these inputs.
+    pub fn onto(self, x: Tensor) -> Result<Tensor> {
+        let tracked = x.track_op() || self.inputs.iter().any(Tensor::track_op);
+        // A view of x among the other inputs would be read while x changes.
+        let read = self.inputs[1..].iter().any(|t| same_memory(t, &x));
+        let aliased = same_memory(&self.inputs[0], &x);
+        let refused = aliased && (self.inputs[0].id() != x.id() || !self.op.may_alias());
+        if tracked || read || refused || !x.is_contiguous() {
+            return x + self.tensor()?;
+        }
+        let mut inputs = self.plain_inputs()?;
+        if aliased {
+            inputs[0] = x.clone();
+        }
+        let shape = self.op.shape(&inputs)?;
+        if shape.dims() != x.dims() {
+            candle_core::bail!("{}: expected to add to {shape:?}, got {:?}", self.op.name(), x.dims());
+        }
+        x.inplace_op1(&Onto { op: &*self.op, inputs: &inputs, aliased })?;
+        Ok(x)
+    }
+
+    fn plain_inputs(&self) -> Result<Vec<Tensor>> {
+        self.inputs.iter().map(|t| t.detach().contiguous()).collect()
+    }
+}
+
+fn same_memory(a: &Tensor, b: &Tensor) -> bool {
+    let (a, b) = (a.storage_and_layout().0, b.storage_and_layout().0);
+    std::ptr::eq(&raw const *a, &raw const *b)
+}
+
+/// The operation added to a tensor's own memory.
+struct Onto<'a> {
+    op: &'a dyn Fused,
+    inputs: &'a [Tensor],
+    aliased: bool,
+}
+
+impl InplaceOp1 for Onto<'_> {
+    fn name(&self) -> &'static str {
+        self.op.name()
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let CpuStorage::F32(values) = storage else {
+            candle_core::bail!("{}: expected an f32 tensor", self.op.name());
+        };
+        let values = &mut values[layout.start_offset()..][..layout.shape().elem_count()];
+        let place = Place::onto(values);
+        if self.aliased {
+            return self.op.forward(self.inputs, place.source(), place);
+        }
+        let x = crate::ops::value(&self.inputs[0])?;
+        self.op.forward(self.inputs, Source::new(&x), place)
+    }
 }
 
 type Grads = Arc<Mutex<Vec<Option<Tensor>>>>;
 
-struct Root<F> {
-    op: Arc<F>,
+struct Root {
+    op: Arc<dyn Fused>,
     inputs: Vec<Tensor>,
     out: Mutex<Option<(Vec<f32>, Shape)>>,
     grads: Grads,
 }
 
-impl<F: Fused> CustomOp1 for Root<F> {
+impl CustomOp1 for Root {
     fn name(&self) -> &'static str {
         self.op.name()
     }
@@ -138,9 +227,24 @@ mod tests {
             "product"
         }
 
-        fn forward(&self, x: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
-            let out = self.reference(x)?;
-            Ok((out.flatten_all()?.to_vec1()?, out.shape().clone()))
+        fn shape(&self, x: &[Tensor]) -> Result<Shape> {
+            Ok(x[0].shape().clone())
+        }
+
+        fn may_alias(&self) -> bool {
+            true
+        }
+
+        fn forward(&self, t: &[Tensor], x: Source<'_>, out: Place<'_>) -> Result<()> {
+            for i in 0..x.len() {
+                // SAFETY: one thread; elements are read before they are written.
+                let mut product = unsafe { x.range(i, 1) }[0];
+                for t in &t[1..] {
+                    product *= crate::ops::value(t)?[i];
+                }
+                unsafe { out.put(i, &[product]) };
+            }
+            Ok(())
         }
 
         fn reference(&self, x: &[Tensor]) -> Result<Tensor> {
@@ -154,7 +258,9 @@ mod tests {
         let vars = [v([2., 3.]), v([5., 7.]), v([11., 13.])];
         let fixed = Tensor::new(&[17f32, 19.], &Device::Cpu).unwrap();
         let out =
-            apply(Product, &[vars[0].as_tensor(), vars[1].as_tensor(), &fixed, vars[2].as_tensor()]).unwrap();
+            Update::new(Product, &[vars[0].as_tensor(), vars[1].as_tensor(), &fixed, vars[2].as_tensor()])
+                .tensor()
+                .unwrap();
         // Used twice, so gradients must also add up across uses.
         let out = (&out + &out).unwrap();
         let grads = out.sum_all().unwrap().to_dtype(DType::F32).unwrap().backward().unwrap();
@@ -162,5 +268,29 @@ mod tests {
         assert_eq!(got(0), [2. * 5. * 17. * 11., 2. * 7. * 19. * 13.]);
         assert_eq!(got(1), [2. * 2. * 17. * 11., 2. * 3. * 19. * 13.]);
         assert_eq!(got(2), [2. * 2. * 5. * 17., 2. * 3. * 7. * 19.]);
+    }
+    #[test]
+    fn onto_is_a_sum_in_place_or_not() {
+        let t = |x: [f32; 3]| Tensor::new(&x, &Device::Cpu).unwrap();
+        let values = |t: Tensor| t.to_vec1::<f32>().unwrap();
+        let (z, x, y) = (t([1., 2., 3.]), t([5., 7., 11.]), t([13., 17., 19.]));
+        // Onto its own first input, onto another tensor, and onto one that is also read elsewhere.
+        assert_eq!(values(Update::new(Product, &[&z, &y]).onto(z.clone()).unwrap()), [14., 36., 60.]);
+        assert_eq!(values(Update::new(Product, &[&x, &y]).onto(t([1., 1., 1.])).unwrap()), [66., 120., 210.]);
+        let w = t([2., 3., 4.]);
+        assert_eq!(values(Update::new(Product, &[&x, &w]).onto(w.clone()).unwrap()), [12., 24., 48.]);
+        assert_eq!(values(w), [2., 3., 4.]);
+        // A part of x as first input: other elements than those written.
+        let v = t([2., 3., 4.]);
+        let part = v.narrow(0, 1, 2).unwrap();
+        let whole = v.narrow(0, 0, 2).unwrap();
+        let ones = Tensor::ones(2, DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(values(Update::new(Product, &[&part, &ones]).onto(whole).unwrap()), [5., 7.]);
+        assert!(Update::new(Product, &[&ones]).onto(t([1., 1., 1.])).is_err());
+        // On the tape.
+        let var = Var::from_tensor(&x).unwrap();
+        let sum = Update::new(Product, &[var.as_tensor(), &y]).onto(var.as_tensor().clone()).unwrap();
+        let grads = sum.sum_all().unwrap().backward().unwrap();
+        assert_eq!(values(grads.get(var.as_tensor()).unwrap().clone()), [14., 18., 20.]);
     }
 }

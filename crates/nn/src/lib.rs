@@ -11,7 +11,9 @@ pub mod files;
 mod fused;
 pub mod ops;
 mod params;
+mod place;
 
 pub use error::{Error, Result};
-pub use fused::{Fused, apply};
+pub use fused::{Fused, Update};
 pub use params::Params;
+pub use place::{Place, Source};

@@ -129,26 +129,26 @@ fn msa(
         stack.c_z,
         &sizes.msa_row_attention_with_pair_bias,
     )?;
-    let update = row.forward(&here.tap("in0"), &here.tap("pair_act"), &here.tap("in1"))?;
+    let update = row.update(&here.tap("in0"), &here.tap("pair_act"), &here.tap("in1"))?.tensor()?;
     here.compare_both(report, &update, "attention", Axes::Same)?;
 
     if stack.theirs.ends_with("extra_msa_stack") {
         let here = at("msa_column_global_attention");
         let column = GlobalColumnAttention::load(&p.sub("msa_att_col"), c_m, &sizes.msa_column_attention)?;
-        let update = column.forward(&here.tap("in0"), &here.tap("in1"))?;
+        let update = column.update(&here.tap("in0"), &here.tap("in1")).tensor()?;
         here.compare_both(report, &update, "attention", Axes::Swapped)?;
     } else {
         let here = at("msa_column_attention");
         let (p, per_column) = (p.sub("msa_att_col._msa_att"), Orientation::PerColumn);
         let column = GatedAttention::load(&p, "layer_norm_m", c_m, &sizes.msa_column_attention, per_column)?;
-        let update = column.forward(&here.tap("in0"), &here.tap("in1"), None)?;
+        let update = column.update(&here.tap("in0"), &here.tap("in1"), None).tensor()?;
         here.compare_both(report, &update, "attention", Axes::Swapped)?;
     }
 
     let here = at("msa_transition");
     let factor = sizes.msa_transition.num_intermediate_factor;
     let transition = Transition::load(&p.sub("msa_transition"), c_m, factor)?;
-    here.compare_both(report, &transition.forward(&here.tap("in0"))?, "sequential", Axes::Same)?;
+    here.compare_both(report, &transition.update(&here.tap("in0")).tensor()?, "sequential", Axes::Same)?;
 
     let here = at("outer_product_mean");
     let outer = OuterProductMean::load(
@@ -157,7 +157,7 @@ fn msa(
         sizes.outer_product_mean.num_outer_channel,
         stack.c_z,
     )?;
-    here.compare(report, &outer.forward(&here.tap("in0"), &here.tap("in1"))?);
+    here.compare(report, &outer.update(&here.tap("in0"), &here.tap("in1")).tensor()?);
     Ok(())
 }
 
@@ -178,7 +178,7 @@ fn pair(
     ] {
         let here = at(&format!("triangle_multiplication_{module}"));
         let multiply = TriangleMultiplication::load(&sub(name), stack.c_z, sizes, edges)?;
-        here.compare(report, &multiply.forward(&here.tap("in0"), &here.tap("in1"))?);
+        here.compare(report, &multiply.update(&here.tap("in0"), &here.tap("in1")).tensor()?);
     }
 
     let (starting, ending) = (&sizes.triangle_attention_starting_node, &sizes.triangle_attention_ending_node);
@@ -188,13 +188,13 @@ fn pair(
     ] {
         let here = at(&format!("triangle_attention_{module}_node"));
         let attend = TriangleAttention::load(&sub(name), stack.c_z, sizes, orientation)?;
-        let update = attend.forward(&here.tap("in0"), &here.tap("in1"))?;
+        let update = attend.update(&here.tap("in0"), &here.tap("in1"))?.tensor()?;
         here.compare_both(report, &update, "attention", axes)?;
     }
 
     let here = at("pair_transition");
     let factor = sizes.pair_transition.num_intermediate_factor;
     let transition = Transition::load(&sub("pair_transition"), stack.c_z, factor)?;
-    here.compare_both(report, &transition.forward(&here.tap("in0"))?, "sequential", Axes::Same)?;
+    here.compare_both(report, &transition.update(&here.tap("in0")).tensor()?, "sequential", Axes::Same)?;
     Ok(())
 }

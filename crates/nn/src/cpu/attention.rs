@@ -1,8 +1,8 @@
 //! Softmax attention of one head over a block of queries; the full logits matrix never exists.
 
-use super::gemm::{Finish, Mat, Packed, gemm};
+use super::gemm::{Finish, Mat, Packed, gemm, padded};
 use super::rows::{scale_row, softmax_row};
-use super::threads::scratch;
+use super::scratch::scratch;
 
 /// Queries whose logits are held at a time.
 const QUERIES: usize = 48;
@@ -26,17 +26,18 @@ pub struct HeadBlock<'a> {
 /// softmax(scale·q·kᵀ + bias + mask)·v into `out`, rows `out_stride` apart.
 pub fn attend(head: &HeadBlock<'_>, queries: usize, out: &mut [f32], out_stride: usize) {
     let keys = head.k.n();
-    scratch(QUERIES * keys, |logits| {
+    let wide = padded(keys);
+    scratch(QUERIES * wide, |logits| {
         let mut inverse = [0f32; QUERIES];
         for q0 in (0..queries).step_by(QUERIES) {
             let rows = QUERIES.min(queries - q0);
-            gemm(head.q.from_row(q0), rows, head.k, logits, keys, Finish::default());
-            for (i, row) in logits.chunks_exact_mut(keys).take(rows).enumerate() {
+            gemm(head.q.from_row(q0), rows, head.k, logits, wide, Finish::default());
+            for (i, row) in logits.chunks_exact_mut(wide).take(rows).enumerate() {
                 let bias = if head.bias.is_empty() { &[] } else { &head.bias[(q0 + i) * keys..][..keys] };
-                inverse[i] = softmax_row(row, head.scale, bias, head.mask);
+                inverse[i] = softmax_row(&mut row[..keys], head.scale, bias, head.mask);
             }
             let out = &mut out[q0 * out_stride..];
-            gemm(Mat::new(logits, keys), rows, head.v, out, out_stride, Finish::default());
+            gemm(Mat::new(logits, wide), rows, head.v, out, out_stride, Finish::default());
             for (i, inverse) in inverse.iter().enumerate().take(rows) {
                 scale_row(&mut out[i * out_stride..][..head.v.n()], *inverse);
             }

@@ -5,7 +5,9 @@
 //! with AVX-512 that is 24 accumulators, and each step of k does 24 fused multiply-adds on 14 loads.
 
 use super::level::{Level, level};
+use super::scratch::{keep, take};
 use super::threads::{SharedMut, for_blocks};
+use super::transpose::transpose;
 
 /// Columns of a panel of packed B.
 const NR: usize = 32;
@@ -55,11 +57,23 @@ pub struct Finish<'a> {
     pub accumulate: bool,
 }
 
-/// B of C = A·B, [k, n], in panels.
+/// A distance between rows for a matrix of `columns` columns that will be read as A: 12 rows whose distance
+/// is a multiple of 2 KiB would share a few sets of the first-level cache and drive each other out.
+pub fn padded(columns: usize) -> usize {
+    if columns >= 512 && columns.is_multiple_of(256) { columns + 16 } else { columns }
+}
+
+/// B of C = A·B, [k, n], in panels; its memory is scratch.
 pub struct Packed {
     data: Vec<f32>,
     k: usize,
     n: usize,
+}
+
+impl Drop for Packed {
+    fn drop(&mut self) {
+        keep(std::mem::take(&mut self.data));
+    }
 }
 
 impl Packed {
@@ -82,10 +96,18 @@ impl Packed {
         p
     }
 
-    fn resize(&mut self, k: usize, n: usize) {
-        (self.k, self.n) = (k, n);
-        self.data.clear();
-        self.data.resize(n.div_ceil(NR) * NR * k, 0.0);
+    /// From several weights `[out, in]` of one input, one below the other.
+    pub fn from_nk_list(parts: &[&[f32]], k: usize) -> Self {
+        let mut p = Self::empty();
+        let n = parts.iter().map(|part| part.len() / k.max(1)).sum();
+        p.resize(k, n);
+        let mut column = 0;
+        for part in parts {
+            let width = part.len() / k.max(1);
+            p.pack_nk(Mat::new(part, k), column, width);
+            column += width;
+        }
+        p
     }
 
     /// Columns of B.
@@ -98,11 +120,32 @@ impl Packed {
         self.k
     }
 
+    /// Columns from `start` on, a multiple of 32, at most `columns` of them.
+    ///
+    /// # Panics  if there are none or `start` is no multiple of 32.
+    pub fn columns(&self, start: usize, columns: usize) -> Panels<'_> {
+        assert!(start.is_multiple_of(NR) && start < self.n, "column {start} of {}", self.n);
+        Panels { data: &self.data[start * self.k..], k: self.k, n: columns.min(self.n - start) }
+    }
+
+    fn resize(&mut self, k: usize, n: usize) {
+        let len = n.div_ceil(NR) * NR * k;
+        if self.data.len() < len {
+            keep(std::mem::take(&mut self.data));
+            self.data = take(len);
+        }
+        (self.k, self.n) = (k, n);
+        if !n.is_multiple_of(NR) {
+            // The last panel's columns beyond n are multiplied too, if to no effect: no NaN may be there.
+            self.data[n / NR * NR * k..len].fill(0.0);
+        }
+    }
+
     /// Packs B `[k, n]`.
     pub fn refill_kn(&mut self, b: Mat<'_>, k: usize, n: usize) {
         b.check(k, n);
         self.resize(k, n);
-        for (panel, out) in self.data.chunks_exact_mut(NR * k.max(1)).enumerate() {
+        for (panel, out) in self.data.chunks_exact_mut(NR * k.max(1)).enumerate().take(n.div_ceil(NR)) {
             let width = NR.min(n - panel * NR);
             for (row, out) in out.chunks_exact_mut(NR).enumerate() {
                 let at = row * b.stride + panel * NR;
@@ -115,21 +158,52 @@ impl Packed {
     pub fn refill_nk(&mut self, b: Mat<'_>, k: usize, n: usize) {
         b.check(n, k);
         self.resize(k, n);
-        for (panel, out) in self.data.chunks_exact_mut(NR * k.max(1)).enumerate() {
-            for column in 0..NR.min(n - panel * NR) {
-                let at = (panel * NR + column) * b.stride;
-                for (p, &v) in b.data[at..at + k].iter().enumerate() {
-                    out[p * NR + column] = v;
-                }
-            }
+        self.pack_nk(b, 0, n);
+    }
+
+    /// Packs Bᵀ `[columns, k]` as the columns from `first` on.
+    fn pack_nk(&mut self, b: Mat<'_>, first: usize, columns: usize) {
+        b.check(columns, self.k);
+        let mut done = 0;
+        while done < columns {
+            let (panel, at) = ((first + done) / NR, (first + done) % NR);
+            let width = (NR - at).min(columns - done);
+            let out = &mut self.data[panel * NR * self.k + at..];
+            transpose(&b.data[done * b.stride..], b.stride, width, self.k, out, NR);
+            done += width;
         }
+    }
+}
+
+/// Some columns of a packed B.
+#[derive(Clone, Copy)]
+pub struct Panels<'a> {
+    data: &'a [f32],
+    k: usize,
+    n: usize,
+}
+
+impl<'a> From<&'a Packed> for Panels<'a> {
+    fn from(b: &'a Packed) -> Self {
+        Self { data: &b.data, k: b.k, n: b.n }
     }
 }
 
 /// C[0..m, 0..n] = A[0..m, 0..k]·B on this thread; rows of C start every `c_stride` elements of `c`.
 ///
 /// # Panics  if A or C are too small.
-pub fn gemm(a: Mat<'_>, m: usize, b: &Packed, c: &mut [f32], c_stride: usize, finish: Finish<'_>) {
+pub fn gemm<'b>(
+    a: Mat<'_>,
+    m: usize,
+    b: impl Into<Panels<'b>>,
+    c: &mut [f32],
+    c_stride: usize,
+    finish: Finish<'_>,
+) {
+    product(a, m, b.into(), c, c_stride, finish);
+}
+
+fn product(a: Mat<'_>, m: usize, b: Panels<'_>, c: &mut [f32], c_stride: usize, finish: Finish<'_>) {
     a.check(m, b.k);
     Mat::new(c, c_stride).check(m, b.n);
     assert!(finish.bias.is_empty() || finish.bias.len() == b.n, "bias of the wrong length");
@@ -141,6 +215,7 @@ pub fn gemm(a: Mat<'_>, m: usize, b: &Packed, c: &mut [f32], c_stride: usize, fi
         _ => plain,
     };
     let rows = if level() == Level::Avx512 { MR } else { PLAIN_MR };
+    assert!(b.n.div_ceil(NR) * NR * b.k <= b.data.len(), "packed columns missing");
     for k0 in (0..b.k.max(1)).step_by(KC) {
         let depth = KC.min(b.k - k0);
         let last = k0 + depth == b.k;

@@ -8,11 +8,15 @@ mod gemm;
 mod level;
 mod peak;
 mod rows;
+mod scratch;
 mod threads;
+mod transpose;
 
 pub use attention::{HeadBlock, attend};
-pub use gemm::{Finish, Mat, Packed, gemm, gemm_parallel};
+pub use gemm::{Finish, Mat, Packed, Panels, gemm, gemm_parallel, padded};
 pub use level::{Level, level};
 pub use peak::fma_peak;
 pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, scale_row, softmax_row};
-pub use threads::{SharedMut, for_blocks, scratch};
+pub use scratch::{release_scratch, scratch};
+pub use threads::{SharedMut, for_blocks};
+pub use transpose::transpose;

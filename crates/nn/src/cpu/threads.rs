@@ -1,7 +1,6 @@
-//! Blocks of rows over the thread pool, and scratch memory that each thread keeps.
+//! Blocks of rows over the thread pool.
 
 use rayon::prelude::*;
-use std::cell::RefCell;
 
 /// A slice that several threads write, each its own part.
 #[derive(Clone, Copy)]
@@ -19,6 +18,16 @@ impl<T> SharedMut<T> {
     /// Shares `slice` until the parallel section ends.
     pub fn new(slice: &mut [T]) -> Self {
         Self { ptr: slice.as_mut_ptr(), len: slice.len() }
+    }
+
+    /// Pointer to the first element.
+    pub(crate) fn start(&self) -> *const T {
+        self.ptr
+    }
+
+    /// Number of elements.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Elements `start..start + len`.
@@ -54,27 +63,6 @@ pub fn for_blocks(total: usize, block: usize, f: impl Fn(usize, usize) + Sync + 
     }
 }
 
-thread_local! {
-    static KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Lends `f` a buffer of `len` floats of unspecified content that this thread keeps for later.
-pub fn scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut buffer = KEPT.with(|kept| {
-        let mut kept = kept.borrow_mut();
-        // The smallest kept buffer that fits, else the largest to grow.
-        kept.sort_by_key(Vec::len);
-        let at = kept.iter().position(|b| b.len() >= len).or(kept.len().checked_sub(1));
-        at.map(|i| kept.swap_remove(i)).unwrap_or_default()
-    });
-    if buffer.len() < len {
-        buffer = vec![0.0; len];
-    }
-    let result = f(&mut buffer[..len]);
-    KEPT.with(|kept| kept.borrow_mut().push(buffer));
-    result
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,14 +77,5 @@ mod tests {
             })
         });
         assert!(seen.iter().all(|c| c.load(Ordering::Relaxed) == 1));
-    }
-
-    #[test]
-    fn nested_scratch_does_not_overlap() {
-        scratch(5, |a| {
-            a.fill(1.0);
-            scratch(7, |b| b.fill(2.0));
-            assert!(a.iter().all(|&x| x == 1.0));
-        });
     }
 }

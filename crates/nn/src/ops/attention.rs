@@ -6,9 +6,10 @@
 
 use super::plain;
 use crate::cpu::{
-    Finish, HeadBlock, Mat, Packed, SharedMut, attend, for_blocks, gemm, layer_norm_row, mul_sigmoid, scratch,
+    Finish, HeadBlock, Mat, Packed, attend, for_blocks, gemm, layer_norm_row, mul_sigmoid, padded, scratch,
 };
-use crate::fused::{Fused, apply};
+use crate::fused::{Fused, Update};
+use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
 /// Which axis of `[n0, n1, c]` is attended along.
@@ -44,11 +45,11 @@ pub fn attention(
     w: &AttentionWeights<'_>,
     heads: usize,
     orientation: Orientation,
-) -> Result<Tensor> {
+) -> Update {
     let mut inputs =
         vec![x, mask, w.norm.0, w.norm.1, w.qkv.0, w.qkv.1, w.qkv.2, w.gate.0, w.gate.1, w.out.0, w.out.1];
     inputs.extend(bias);
-    apply(Attention { heads, orientation }, &inputs)
+    Update::new(Attention { heads, orientation }, &inputs)
 }
 
 struct Attention {
@@ -61,47 +62,62 @@ impl Fused for Attention {
         "attention"
     }
 
-    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+    fn shape(&self, t: &[Tensor]) -> Result<Shape> {
+        let (n0, n1, _) = t[0].dims3()?;
+        let n = if self.orientation == Orientation::PerRow { n1 } else { n0 };
+        if t.get(11).is_some_and(|bias| bias.dims() != [self.heads, n, n]) {
+            candle_core::bail!(
+                "attention: expected a bias of [{}, {n}, {n}], got {:?}",
+                self.heads,
+                t[11].dims()
+            );
+        }
+        Ok(t[0].shape().clone())
+    }
+
+    fn may_alias(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, t: &[Tensor], x: Source<'_>, out: Place<'_>) -> Result<()> {
         let (n0, n1, c) = t[0].dims3()?;
-        let [x, mask, scale, offset, wq, wk, wv, wg, bg, wo, bo] = super::values(&t[..11])?;
+        let [mask, scale, offset, wq, wk, wv, wg, bg, wo, bo] = super::values(&t[1..11])?;
         let bias = t.get(11).map(super::value).transpose()?;
         let bias: &[f32] = bias.as_deref().unwrap_or(&[]);
-        let (x, mask): (&[f32], &[f32]) = (&x, &mask);
+        let mask: &[f32] = &mask;
         let (h, hk, hv) = (self.heads, wq.len() / c, wv.len() / c);
         let (dk, dv) = (hk / h, hv / h);
         let width = 2 * hk + 2 * hv;
-        let project = Packed::from_nk(&[&wq[..], &wk[..], &wv[..], &wg[..]].concat(), c, width);
+        let wide = padded(width);
+        let project = Packed::from_nk_list(&[&wq, &wk, &wv, &wg], c);
         let output = Packed::from_nk(&wo, hv, c);
         // Attended length, number of attended rows, and how rows and elements lie in memory.
         let (n, rows, row_step, step) = match self.orientation {
             Orientation::PerRow => (n1, n0, n1, 1),
             Orientation::PerColumn => (n0, n1, 1, n1),
         };
-        if !bias.is_empty() && bias.len() != h * n * n {
-            candle_core::bail!("attention: expected a bias of [{h}, {n}, {n}], got {:?}", t[11].dims());
-        }
-        let mut out = vec![0.0; x.len()];
-        let shared = SharedMut::new(&mut out);
         for_blocks(rows, 1, |row, _| {
             let at = |i: usize| row * row_step + i * step;
-            scratch(n * (width + c.max(hv) + c + 1), |buffer| {
-                let (qkvg, buffer) = buffer.split_at_mut(n * width);
+            scratch(n * (wide + c.max(hv) + c + 1), |buffer| {
+                let (qkvg, buffer) = buffer.split_at_mut(n * wide);
                 let (update, buffer) = buffer.split_at_mut(n * c);
                 let (keys_mask, buffer) = buffer.split_at_mut(n);
                 let normed = &mut buffer[..n * c];
                 for i in 0..n {
-                    layer_norm_row(&x[at(i) * c..][..c], &scale, &offset, &mut normed[i * c..][..c]);
+                    // SAFETY: only this attended row's thread writes here, and later.
+                    let x = unsafe { x.range(at(i) * c, c) };
+                    layer_norm_row(x, &scale, &offset, &mut normed[i * c..][..c]);
                     keys_mask[i] = 1e9 * (mask[at(i)] - 1.0);
                 }
-                gemm(Mat::new(normed, c), n, &project, qkvg, width, Finish::default());
+                gemm(Mat::new(normed, c), n, &project, qkvg, wide, Finish::default());
                 // The normalised input is no longer needed: its memory takes the attended values.
                 let attended = &mut buffer[..n * hv];
                 let (mut k, mut v) = (Packed::empty(), Packed::empty());
                 for head in 0..h {
-                    k.refill_nk(Mat::new(&qkvg[hk + head * dk..], width), dk, n);
-                    v.refill_kn(Mat::new(&qkvg[2 * hk + head * dv..], width), n, dv);
+                    k.refill_nk(Mat::new(&qkvg[hk + head * dk..], wide), dk, n);
+                    v.refill_kn(Mat::new(&qkvg[2 * hk + head * dv..], wide), n, dv);
                     let block = HeadBlock {
-                        q: Mat::new(&qkvg[head * dk..], width),
+                        q: Mat::new(&qkvg[head * dk..], wide),
                         k: &k,
                         v: &v,
                         scale: (dk as f32).powf(-0.5),
@@ -111,18 +127,18 @@ impl Fused for Attention {
                     attend(&block, n, &mut attended[head * dv..], hv);
                 }
                 for i in 0..n {
-                    let gate = &qkvg[i * width + 2 * hk + hv..][..hv];
+                    let gate = &qkvg[i * wide + 2 * hk + hv..][..hv];
                     mul_sigmoid(&mut attended[i * hv..][..hv], gate, &bg);
                 }
                 let finish = Finish { bias: &bo, ..Finish::default() };
                 gemm(Mat::new(attended, hv), n, &output, update, c, finish);
                 for i in 0..n {
                     // SAFETY: every attended row writes its own elements.
-                    unsafe { shared.range(at(i) * c, c) }.copy_from_slice(&update[i * c..][..c]);
+                    unsafe { out.put(at(i) * c, &update[i * c..][..c]) };
                 }
             });
         });
-        Ok((out, t[0].shape().clone()))
+        Ok(())
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

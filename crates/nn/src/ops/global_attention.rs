@@ -3,10 +3,10 @@
 
 use super::plain;
 use crate::cpu::{
-    Finish, Mat, Packed, SharedMut, for_blocks, gemm, layer_norm_row, mul_sigmoid, scale_row, scratch,
-    softmax_row,
+    Finish, Mat, Packed, for_blocks, gemm, layer_norm_row, mul_sigmoid, scale_row, scratch, softmax_row,
 };
-use crate::fused::{Fused, apply};
+use crate::fused::{Fused, Update};
+use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
 /// Weights of one global attention; linear weights are `[out, in]`.
@@ -25,15 +25,10 @@ pub struct GlobalAttentionWeights<'a> {
 const EPS: f32 = 1e-10;
 
 /// The update of `m` `[s, r, c]`, to be added to it; `mask` `[s, r]`.
-pub fn global_attention(
-    m: &Tensor,
-    mask: &Tensor,
-    w: &GlobalAttentionWeights<'_>,
-    heads: usize,
-) -> Result<Tensor> {
+pub fn global_attention(m: &Tensor, mask: &Tensor, w: &GlobalAttentionWeights<'_>, heads: usize) -> Update {
     let inputs =
         [m, mask, w.norm.0, w.norm.1, w.qkv.0, w.qkv.1, w.qkv.2, w.gate.0, w.gate.1, w.out.0, w.out.1];
-    apply(GlobalAttention { heads }, &inputs)
+    Update::new(GlobalAttention { heads }, &inputs)
 }
 
 struct GlobalAttention {
@@ -45,19 +40,25 @@ impl Fused for GlobalAttention {
         "global_attention"
     }
 
-    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+    fn shape(&self, t: &[Tensor]) -> Result<Shape> {
+        Ok(t[0].shape().clone())
+    }
+
+    fn may_alias(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, t: &[Tensor], m: Source<'_>, out: Place<'_>) -> Result<()> {
         let (s, r, c) = t[0].dims3()?;
-        let [m, mask, scale, offset, wq, wk, wv, wg, bg, wo, bo] = super::values(t)?;
-        let (m, mask): (&[f32], &[f32]) = (&m, &mask);
+        let [mask, scale, offset, wq, wk, wv, wg, bg, wo, bo] = super::values(&t[1..])?;
+        let mask: &[f32] = &mask;
         let (h, hd) = (self.heads, wq.len() / c);
         let (d, v) = (hd / h, wv.len() / c);
         let hv = h * v;
         let width = d + v + hv;
         let query = Packed::from_nk(&wq, c, hd);
-        let project = Packed::from_nk(&[&wk[..], &wv[..], &wg[..]].concat(), c, width);
+        let project = Packed::from_nk_list(&[&wk, &wv, &wg], c);
         let output = Packed::from_nk(&wo, hv, c);
-        let mut out = vec![0.0; m.len()];
-        let shared = SharedMut::new(&mut out);
         for_blocks(r, 1, |column, _| {
             scratch(s * (c + width + 1 + h + hv) + c + hd + hv, |buffer| {
                 let (normed, buffer) = buffer.split_at_mut(s * c);
@@ -71,7 +72,8 @@ impl Fused for GlobalAttention {
                 let mut count = EPS;
                 for i in 0..s {
                     let row = &mut normed[i * c..][..c];
-                    layer_norm_row(&m[(i * r + column) * c..][..c], &scale, &offset, row);
+                    // SAFETY: only this column's thread writes here, and later.
+                    layer_norm_row(unsafe { m.range((i * r + column) * c, c) }, &scale, &offset, row);
                     let present = mask[i * r + column];
                     count += present;
                     mean.iter_mut().zip(&*row).for_each(|(a, &x)| *a += present * x);
@@ -106,12 +108,11 @@ impl Fused for GlobalAttention {
                 gemm(Mat::new(gated, hv), s, &output, normed, c, finish);
                 for i in 0..s {
                     // SAFETY: every column writes its own elements.
-                    let row = unsafe { shared.range((i * r + column) * c, c) };
-                    row.copy_from_slice(&normed[i * c..][..c]);
+                    unsafe { out.put((i * r + column) * c, &normed[i * c..][..c]) };
                 }
             });
         });
-        Ok((out, t[0].shape().clone()))
+        Ok(())
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

@@ -1,16 +1,17 @@
 //! Layer norm over the last dimension, ε = 1e-5 as in haiku.
 
 use super::plain;
-use crate::cpu::{SharedMut, for_blocks, layer_norm_row};
-use crate::fused::{Fused, apply};
+use crate::cpu::{for_blocks, layer_norm_row, scratch};
+use crate::fused::{Fused, Update};
+use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
 /// LN(x)·scale + offset.
 /// - `x` `[.., c]`; `scale`, `offset` `[c]`
 ///
 /// Returns the shape of `x`; statistics in f32, two passes.
-pub fn layer_norm(x: &Tensor, scale: &Tensor, offset: &Tensor) -> Result<Tensor> {
-    apply(LayerNorm, &[x, scale, offset])
+pub fn layer_norm(x: &Tensor, scale: &Tensor, offset: &Tensor) -> Update {
+    Update::new(LayerNorm, &[x, scale, offset])
 }
 
 struct LayerNorm;
@@ -20,19 +21,27 @@ impl Fused for LayerNorm {
         "layer_norm"
     }
 
-    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
-        let [x, scale, offset] = super::values(t)?;
+    fn shape(&self, t: &[Tensor]) -> Result<Shape> {
+        Ok(t[0].shape().clone())
+    }
+
+    fn may_alias(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, t: &[Tensor], x: Source<'_>, out: Place<'_>) -> Result<()> {
+        let [scale, offset] = super::values(&t[1..])?;
         let c = scale.len();
-        let mut out = vec![0.0; x.len()];
-        let shared = SharedMut::new(&mut out);
         for_blocks(x.len() / c, 256, |row, rows| {
-            // SAFETY: blocks are disjoint.
-            let out = unsafe { shared.range(row * c, rows * c) };
-            for (x, out) in x[row * c..].chunks_exact(c).zip(out.chunks_exact_mut(c)) {
-                layer_norm_row(x, &scale, &offset, out);
-            }
+            scratch(c, |normed| {
+                for row in row..row + rows {
+                    // SAFETY: blocks are disjoint, and each row is read before it is written.
+                    layer_norm_row(unsafe { x.range(row * c, c) }, &scale, &offset, normed);
+                    unsafe { out.put(row * c, normed) };
+                }
+            });
         });
-        Ok((out, t[0].shape().clone()))
+        Ok(())
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

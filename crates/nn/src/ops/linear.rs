@@ -2,7 +2,8 @@
 
 use super::plain;
 use crate::cpu::{Finish, Mat, Packed, gemm_parallel};
-use crate::fused::{Fused, apply};
+use crate::fused::{Fused, Update};
+use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
 /// x·Wᵀ + b.
@@ -10,18 +11,23 @@ use candle_core::{Result, Shape, Tensor};
 ///
 /// Returns `[.., out]`.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    run(x, w, b, false)
+    update(x, w, b, false).tensor()
+}
+
+/// As [`linear`], to be added to something.
+pub fn linear_update(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Update {
+    update(x, w, b, false)
 }
 
 /// max(x·Wᵀ + b, 0).
 pub fn linear_relu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    run(x, w, b, true)
+    update(x, w, b, true).tensor()
 }
 
-fn run(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+fn update(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Update {
     let mut inputs = vec![x, w];
     inputs.extend(b);
-    apply(Linear { relu }, &inputs)
+    Update::new(Linear { relu }, &inputs)
 }
 
 struct Linear {
@@ -33,20 +39,36 @@ impl Fused for Linear {
         "linear"
     }
 
-    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+    fn shape(&self, t: &[Tensor]) -> Result<Shape> {
         let (n, k) = t[1].dims2()?;
         let mut dims = t[0].dims().to_vec();
         if dims.last() != Some(&k) {
             candle_core::bail!("linear: expected [.., {k}], got {dims:?}");
         }
         *dims.last_mut().expect("has a last dimension") = n;
-        let (x, w) = (super::value(&t[0])?, super::value(&t[1])?);
+        Ok(dims.into())
+    }
+
+    fn forward(&self, t: &[Tensor], x: Source<'_>, out: Place<'_>) -> Result<()> {
+        let (n, k) = t[1].dims2()?;
+        let w = super::value(&t[1])?;
         let bias = t.get(2).map(super::value).transpose()?;
         let m = x.len() / k;
-        let mut out = vec![0.0; m * n];
-        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), relu: self.relu, accumulate: false };
-        gemm_parallel(Mat::new(&x, k), m, &Packed::from_nk(&w, k, n), &mut out, n, finish);
-        Ok((out, dims.into()))
+        let packed = Packed::from_nk(&w, k, n);
+        let adds = out.adds();
+        let finish =
+            Finish { bias: bias.as_deref().unwrap_or(&[]), relu: self.relu, accumulate: adds && !self.relu };
+        // SAFETY: source and result are two memories, as `may_alias` says, and no other thread has them.
+        let (x, to) = unsafe { (x.range(0, m * k), out.range(0, m * n)) };
+        if adds && self.relu {
+            // What is added passes through ReLU, the sum does not.
+            let mut y = vec![0.0; m * n];
+            gemm_parallel(Mat::new(x, k), m, &packed, &mut y, n, finish);
+            to.iter_mut().zip(&y).for_each(|(to, y)| *to += y);
+        } else {
+            gemm_parallel(Mat::new(x, k), m, &packed, to, n, finish);
+        }
+        Ok(())
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

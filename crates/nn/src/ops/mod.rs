@@ -15,7 +15,7 @@ mod triangle_multiplication;
 pub use attention::{AttentionWeights, Orientation, attention};
 pub use global_attention::{GlobalAttentionWeights, global_attention};
 pub use layer_norm::layer_norm;
-pub use linear::{linear, linear_relu};
+pub use linear::{linear, linear_relu, linear_update};
 pub use outer_product_mean::{OuterProductWeights, outer_product_mean};
 pub use pair_bias::pair_bias;
 pub use plain::{relu, sigmoid, softmax_last};

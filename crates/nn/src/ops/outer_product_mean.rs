@@ -4,8 +4,12 @@
 //! in one matrix product and projected at once; [r, r, e²] never exists.
 
 use super::plain;
-use crate::cpu::{Finish, Mat, Packed, SharedMut, for_blocks, gemm, gemm_parallel, layer_norm_row, scratch};
-use crate::fused::{Fused, apply};
+use crate::cpu::{
+    Finish, Mat, Packed, SharedMut, for_blocks, gemm, gemm_parallel, layer_norm_row, padded, scratch,
+    transpose,
+};
+use crate::fused::{Fused, Update};
+use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
 /// Weights; linear weights are `[out, in]`.
@@ -28,92 +32,109 @@ const EPS: f32 = 1e-3;
 ///
 /// Deviation from the paper, as in AlphaFold's code: the output bias is added before the division by
 /// (count + 1e-3).
-pub fn outer_product_mean(m: &Tensor, mask: &Tensor, w: &OuterProductWeights<'_>) -> Result<Tensor> {
-    apply(OuterProductMean, &[m, mask, w.norm.0, w.norm.1, w.a.0, w.a.1, w.b.0, w.b.1, w.out.0, w.out.1])
+pub fn outer_product_mean(m: &Tensor, mask: &Tensor, w: &OuterProductWeights<'_>) -> Update {
+    let weights = [w.norm.0, w.norm.1, w.a.0, w.a.1, w.b.0, w.b.1, w.out.0, w.out.1];
+    Update::new(OuterProductMean, &[&[m, mask], &weights[..]].concat())
 }
 
 struct OuterProductMean;
 
 /// Residues i whose outer products are held at a time: 3 × 32 channels fill the register blocks.
 const RESIDUES: usize = 3;
+/// Residues j with which they are paired at a time, so that what is summed is projected from the cache.
+const PARTNERS: usize = 32;
 
 impl Fused for OuterProductMean {
     fn name(&self) -> &'static str {
         "outer_product_mean"
     }
 
-    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+    fn shape(&self, t: &[Tensor]) -> Result<Shape> {
+        let (_, r, _) = t[0].dims3()?;
+        Ok((r, r, t[8].dim(0)?).into())
+    }
+
+    fn forward(&self, t: &[Tensor], m: Source<'_>, out: Place<'_>) -> Result<()> {
         let (s, r, c) = t[0].dims3()?;
         let (cz, e) = (t[8].dim(0)?, t[4].dim(0)?);
-        let [m, mask, scale, offset, wa, ba, wb, bb, wo, bo] = super::values(t)?;
-        let (m, mask): (&[f32], &[f32]) = (&m, &mask);
-        let project = Packed::from_nk(&[&wa[..], &wb[..]].concat(), c, 2 * e);
+        let [mask, scale, offset, wa, ba, wb, bb, wo, bo] = super::values(&t[1..])?;
+        let mask: &[f32] = &mask;
+        let project = Packed::from_nk_list(&[&wa, &wb], c);
         let bias = [&ba[..], &bb[..]].concat();
         let output = Packed::from_nk(&wo, e * e, cz);
 
         // a as [r, e, s], so that its rows run over the summed sequences; b as [s, r·e].
-        let (mut a, mut b) = (vec![0.0; r * e * s], vec![0.0; s * r * e]);
-        let (share_a, share_b) = (SharedMut::new(&mut a), SharedMut::new(&mut b));
-        for_blocks(r, 1, |i, _| {
-            scratch(s * (c + 2 * e), |buffer| {
-                let (normed, ab) = buffer.split_at_mut(s * c);
-                for q in 0..s {
-                    let row = &mut normed[q * c..][..c];
-                    layer_norm_row(&m[(q * r + i) * c..][..c], &scale, &offset, row);
-                }
-                let finish = Finish { bias: &bias, ..Finish::default() };
-                gemm(Mat::new(normed, c), s, &project, ab, 2 * e, finish);
-                // SAFETY: every residue writes its own elements.
-                let a = unsafe { share_a.range(i * e * s, e * s) };
-                for q in 0..s {
-                    let present = mask[q * r + i];
-                    for k in 0..e {
-                        a[k * s + q] = present * ab[q * 2 * e + k];
-                    }
-                    // SAFETY: as above.
-                    let b = unsafe { share_b.range((q * r + i) * e, e) };
-                    for k in 0..e {
-                        b[k] = present * ab[q * 2 * e + e + k];
-                    }
-                }
-            });
-        });
-        let packed = Packed::from_kn(&b, s, r * e);
-        drop(b);
-
-        // How many sequences each pair of residues shares.
-        let mut count = vec![0.0; r * r];
-        let columns: Vec<f32> = (0..r * s).map(|x| mask[(x % s) * r + x / s]).collect(); // [r, s]
-        let shared_by = Packed::from_nk(&columns, s, r);
-        gemm_parallel(Mat::new(&columns, s), r, &shared_by, &mut count, r, Finish::default());
-
-        let mut out = vec![0.0; r * r * cz];
-        let shared = SharedMut::new(&mut out);
-        for_blocks(r, RESIDUES, |i0, residues| {
-            scratch(residues * e * r * e + r * e * e, |buffer| {
-                let (outer, rows) = buffer.split_at_mut(residues * e * r * e);
-                let a = Mat::new(&a[i0 * e * s..], s);
-                gemm(a, residues * e, &packed, outer, r * e, Finish::default());
-                for i in 0..residues {
-                    // [e, r, e] → [r, e, e]: one row of e² a pair.
-                    for k in 0..e {
-                        let from = &outer[(i * e + k) * r * e..][..r * e];
-                        for (j, from) in from.chunks_exact(e).enumerate() {
-                            rows[(j * e + k) * e..][..e].copy_from_slice(from);
+        let deep = padded(s);
+        scratch(r * e * deep, |a| {
+            let packed = scratch(s * r * e, |b| {
+                let (share_a, share_b) = (SharedMut::new(a), SharedMut::new(b));
+                for_blocks(r, 1, |i, _| {
+                    scratch(s * (c + 2 * e), |buffer| {
+                        let (normed, ab) = buffer.split_at_mut(s * c);
+                        for q in 0..s {
+                            // SAFETY: source and result are two memories.
+                            let m = unsafe { m.range((q * r + i) * c, c) };
+                            layer_norm_row(m, &scale, &offset, &mut normed[q * c..][..c]);
                         }
-                    }
-                    // SAFETY: every residue i writes its own rows.
-                    let out = unsafe { shared.range((i0 + i) * r * cz, r * cz) };
-                    let finish = Finish { bias: &bo, ..Finish::default() };
-                    gemm(Mat::new(rows, e * e), r, &output, out, cz, finish);
-                    for (out, n) in out.chunks_exact_mut(cz).zip(&count[(i0 + i) * r..]) {
-                        let inv = 1.0 / (n + EPS);
-                        out.iter_mut().for_each(|v| *v *= inv);
-                    }
-                }
+                        let finish = Finish { bias: &bias, ..Finish::default() };
+                        gemm(Mat::new(normed, c), s, &project, ab, 2 * e, finish);
+                        for (q, ab) in ab.chunks_exact_mut(2 * e).enumerate() {
+                            let present = mask[q * r + i];
+                            ab.iter_mut().for_each(|v| *v *= present);
+                            // SAFETY: every residue writes its own elements.
+                            unsafe { share_b.range((q * r + i) * e, e) }.copy_from_slice(&ab[e..]);
+                        }
+                        // SAFETY: as above.
+                        transpose(ab, 2 * e, s, e, unsafe { share_a.range(i * e * deep, e * deep) }, deep);
+                    });
+                });
+                Packed::from_kn(b, s, r * e)
+            });
+            scratch(r * r, |count| {
+                // How many sequences each pair of residues shares.
+                let mut columns = vec![0.0; r * s]; // [r, s]
+                transpose(mask, r, s, r, &mut columns, s);
+                let shared_by = Packed::from_nk(&columns, s, r);
+                gemm_parallel(Mat::new(&columns, s), r, &shared_by, count, r, Finish::default());
+
+                for_blocks(r, RESIDUES, |i0, residues| {
+                    let (pairs, wide) = (residues * PARTNERS, padded(e * e));
+                    // Columns of packed factors begin at a multiple of its panels' width.
+                    let across = padded(PARTNERS * e);
+                    scratch(residues * e * across + pairs * (wide + cz), |buffer| {
+                        let (outer, buffer) = buffer.split_at_mut(residues * e * across);
+                        let (rows, update) = buffer.split_at_mut(pairs * wide);
+                        for j0 in (0..r).step_by(PARTNERS) {
+                            let partners = PARTNERS.min(r - j0);
+                            let b = packed.columns(j0 * e, partners * e);
+                            let a = Mat::new(&a[i0 * e * deep..], deep);
+                            gemm(a, residues * e, b, outer, across, Finish::default());
+                            // [i, e, j, e] → [i, j, e, e]: one row of e² a pair.
+                            for i in 0..residues {
+                                for k in 0..e {
+                                    let from = &outer[(i * e + k) * across..][..partners * e];
+                                    for (j, from) in from.chunks_exact(e).enumerate() {
+                                        rows[(i * partners + j) * wide + k * e..][..e].copy_from_slice(from);
+                                    }
+                                }
+                            }
+                            let finish = Finish { bias: &bo, ..Finish::default() };
+                            gemm(Mat::new(rows, wide), residues * partners, &output, update, cz, finish);
+                            for (pair, update) in
+                                update.chunks_exact_mut(cz).enumerate().take(residues * partners)
+                            {
+                                let at = (i0 + pair / partners) * r + j0 + pair % partners;
+                                let inverse = 1.0 / (count[at] + EPS);
+                                update.iter_mut().for_each(|v| *v *= inverse);
+                                // SAFETY: every block of residues i writes its own rows.
+                                unsafe { out.put(at * cz, update) };
+                            }
+                        }
+                    });
+                });
             });
         });
-        Ok((out, (r, r, cz).into()))
+        Ok(())
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

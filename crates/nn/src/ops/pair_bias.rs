@@ -2,14 +2,15 @@
 //! AF2 Suppl. Alg. 7 line 3, Alg. 13 and 14 line 3.
 
 use super::plain;
-use crate::cpu::{Finish, Mat, Packed, SharedMut, for_blocks, gemm, layer_norm_row, scratch};
-use crate::fused::{Fused, apply};
+use crate::cpu::{Finish, Mat, Packed, for_blocks, gemm, layer_norm_row, scratch, transpose};
+use crate::fused::{Fused, Update};
+use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
 /// Bias `[h, q, k]` from `z` `[r, r, c]`: LN(z)·Wᵀ with W `[h, c]`.
 /// `swapped` reads z[k, q] for query q and key k (triangle attention around the ending node).
 pub fn pair_bias(z: &Tensor, norm: (&Tensor, &Tensor), w: &Tensor, swapped: bool) -> Result<Tensor> {
-    apply(PairBias { swapped }, &[z, norm.0, norm.1, w])
+    Update::new(PairBias { swapped }, &[z, norm.0, norm.1, w]).tensor()
 }
 
 struct PairBias {
@@ -21,36 +22,38 @@ impl Fused for PairBias {
         "pair_bias"
     }
 
-    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+    fn shape(&self, t: &[Tensor]) -> Result<Shape> {
         let (n, n1, c) = t[0].dims3()?;
         if n != n1 {
             candle_core::bail!("pair_bias: expected [r, r, {c}], got [{n}, {n1}, {c}]");
         }
+        Ok((t[3].dim(0)?, n, n).into())
+    }
+
+    fn forward(&self, t: &[Tensor], z: Source<'_>, out: Place<'_>) -> Result<()> {
+        let (n, _, c) = t[0].dims3()?;
         let h = t[3].dim(0)?;
-        let [z, scale, offset, w] = super::values(t)?;
-        let z: &[f32] = &z;
+        let [scale, offset, w] = super::values(&t[1..])?;
         let w = Packed::from_nk(&w, c, h);
-        let mut out = vec![0.0; h * n * n];
-        let shared = SharedMut::new(&mut out);
         let step = if self.swapped { (1, n) } else { (n, 1) };
         for_blocks(n, 1, |q, _| {
-            scratch(n * (c + h), |buffer| {
-                let (normed, bias) = buffer.split_at_mut(n * c);
+            scratch(n * (c + 2 * h), |buffer| {
+                let (normed, buffer) = buffer.split_at_mut(n * c);
+                let (bias, turned) = buffer.split_at_mut(n * h);
                 for k in 0..n {
                     let at = (q * step.0 + k * step.1) * c;
-                    layer_norm_row(&z[at..at + c], &scale, &offset, &mut normed[k * c..][..c]);
+                    // SAFETY: source and result are two memories.
+                    layer_norm_row(unsafe { z.range(at, c) }, &scale, &offset, &mut normed[k * c..][..c]);
                 }
                 gemm(Mat::new(normed, c), n, &w, bias, h, Finish::default());
-                for head in 0..h {
+                transpose(bias, h, n, h, turned, n);
+                for (head, row) in turned.chunks_exact(n).enumerate() {
                     // SAFETY: each query writes its own rows.
-                    let row = unsafe { shared.range((head * n + q) * n, n) };
-                    for (k, v) in row.iter_mut().enumerate() {
-                        *v = bias[k * h + head];
-                    }
+                    unsafe { out.put((head * n + q) * n, row) };
                 }
             });
         });
-        Ok((out, (h, n, n).into()))
+        Ok(())
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {
@@ -75,10 +78,7 @@ mod tests {
     #[test]
     fn swapped_is_the_transpose() {
         let t = [noise(&[6, 6, 5], 1), noise(&[5], 2), noise(&[5], 3), noise(&[2, 5], 4)];
-        let run = |swapped| {
-            let (v, s) = PairBias { swapped }.forward(&t).unwrap();
-            Tensor::from_vec(v, s, &candle_core::Device::Cpu).unwrap()
-        };
+        let run = |swapped| pair_bias(&t[0], (&t[1], &t[2]), &t[3], swapped).unwrap();
         let (a, b) = (run(false), run(true).transpose(1, 2).unwrap());
         assert_eq!((a - b).unwrap().abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap(), 0.0);
     }

@@ -55,6 +55,7 @@ pub(crate) mod testing {
     //! Fused forward against the reference, and the gradient against finite differences.
 
     use crate::fused::Fused;
+    use crate::place::{Place, Source};
     use candle_core::{Device, Tensor};
 
     /// Reproducible numbers in (−1, 1).
@@ -83,7 +84,23 @@ pub(crate) mod testing {
 
     /// Fused ≡ reference to 2e-6, gradients of every input finite and as central differences say.
     pub fn check(op: &impl Fused, inputs: &[Tensor], differentiable: &[usize]) {
-        let (fused, shape) = op.forward(inputs).unwrap();
+        let shape = op.shape(inputs).unwrap();
+        let (mut fused, before) = (vec![0.0; shape.elem_count()], 0.25f32);
+        let first = super::super::value(&inputs[0]).unwrap();
+        op.forward(inputs, Source::new(&first), Place::fresh(&mut fused)).unwrap();
+        let mut added = vec![before; shape.elem_count()];
+        op.forward(inputs, Source::new(&first), Place::onto(&mut added)).unwrap();
+        if op.may_alias() {
+            let mut own = first.to_vec();
+            let place = Place::onto(&mut own);
+            op.forward(inputs, place.source(), place).unwrap();
+            let same =
+                own.iter().zip(&first[..]).zip(&fused).all(|((sum, x), f)| (sum - (x + f)).abs() < 1e-5);
+            assert!(same, "{}: in place is not the sum", op.name());
+        }
+        drop(first);
+        let same = added.iter().zip(&fused).all(|(sum, f)| (sum - (before + f)).abs() < 1e-5);
+        assert!(same, "{}: added to what was there is not the sum", op.name());
         let reference = op.reference(inputs).unwrap();
         assert_eq!(shape.dims(), reference.dims(), "{} shape", op.name());
         let plain = reference.flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -3,8 +3,9 @@
 //! Fused over blocks of rows, so that the widened activations stay in the cache.
 
 use super::plain;
-use crate::cpu::{Finish, Mat, Packed, SharedMut, for_blocks, gemm, layer_norm_row, scratch};
-use crate::fused::{Fused, apply};
+use crate::cpu::{Finish, Mat, Packed, for_blocks, gemm, layer_norm_row, padded, scratch};
+use crate::fused::{Fused, Update};
+use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
 /// Weights of one transition; linear weights are `[out, in]`.
@@ -18,8 +19,8 @@ pub struct TransitionWeights<'a> {
 }
 
 /// The transition update of `x` `[.., c]`, to be added to it.
-pub fn transition(x: &Tensor, w: &TransitionWeights<'_>) -> Result<Tensor> {
-    apply(Transition, &[x, w.norm.0, w.norm.1, w.widen.0, w.widen.1, w.narrow.0, w.narrow.1])
+pub fn transition(x: &Tensor, w: &TransitionWeights<'_>) -> Update {
+    Update::new(Transition, &[x, w.norm.0, w.norm.1, w.widen.0, w.widen.1, w.narrow.0, w.narrow.1])
 }
 
 struct Transition;
@@ -32,27 +33,36 @@ impl Fused for Transition {
         "transition"
     }
 
-    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+    fn shape(&self, t: &[Tensor]) -> Result<Shape> {
+        Ok(t[0].shape().clone())
+    }
+
+    fn may_alias(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, t: &[Tensor], x: Source<'_>, out: Place<'_>) -> Result<()> {
         let (w, c) = t[3].dims2()?;
-        let [x, scale, offset, w1, b1, w2, b2] = super::values(t)?;
+        let wide = padded(w);
+        let [scale, offset, w1, b1, w2, b2] = super::values(&t[1..])?;
         let (widen, narrow) = (Packed::from_nk(&w1, c, w), Packed::from_nk(&w2, w, c));
-        let x: &[f32] = &x;
-        let mut out = vec![0.0; x.len()];
-        let shared = SharedMut::new(&mut out);
         for_blocks(x.len() / c, ROWS, |row, rows| {
-            scratch(rows * (c + w), |buffer| {
+            scratch(rows * (c + wide), |buffer| {
                 let (normed, hidden) = buffer.split_at_mut(rows * c);
-                for (x, y) in x[row * c..].chunks_exact(c).zip(normed.chunks_exact_mut(c)) {
+                // SAFETY: blocks are disjoint, and this one's values are read before they are written.
+                let x = unsafe { x.range(row * c, rows * c) };
+                for (x, y) in x.chunks_exact(c).zip(normed.chunks_exact_mut(c)) {
                     layer_norm_row(x, &scale, &offset, y);
                 }
                 let relu = Finish { bias: &b1, relu: true, accumulate: false };
-                gemm(Mat::new(normed, c), rows, &widen, hidden, w, relu);
-                // SAFETY: blocks are disjoint.
-                let out = unsafe { shared.range(row * c, rows * c) };
-                gemm(Mat::new(hidden, w), rows, &narrow, out, c, Finish { bias: &b2, ..Finish::default() });
+                gemm(Mat::new(normed, c), rows, &widen, hidden, wide, relu);
+                let finish = Finish { bias: &b2, relu: false, accumulate: out.adds() };
+                // SAFETY: as above; `x` is not used any more.
+                let out = unsafe { out.range(row * c, rows * c) };
+                gemm(Mat::new(hidden, wide), rows, &narrow, out, c, finish);
             });
         });
-        Ok((out, t[0].shape().clone()))
+        Ok(())
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

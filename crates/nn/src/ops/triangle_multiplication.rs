@@ -6,9 +6,11 @@
 
 use super::plain;
 use crate::cpu::{
-    Finish, Mat, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row, mul_sigmoid, scratch,
+    Finish, Mat, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row, mul_sigmoid, padded,
+    scratch, transpose,
 };
-use crate::fused::{Fused, apply};
+use crate::fused::{Fused, Update};
+use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
 /// Which edges of the triangle are read.
@@ -37,17 +39,12 @@ pub struct TriangleWeights<'a> {
 }
 
 /// The update of `z` `[r, r, c_z]`, to be added to it; `mask` `[r, r]`.
-pub fn triangle_multiplication(
-    z: &Tensor,
-    mask: &Tensor,
-    w: &TriangleWeights<'_>,
-    edges: Edges,
-) -> Result<Tensor> {
+pub fn triangle_multiplication(z: &Tensor, mask: &Tensor, w: &TriangleWeights<'_>, edges: Edges) -> Update {
     let mut inputs = vec![z, mask, w.norm_in.0, w.norm_in.1];
     for (weight, bias) in [w.a[0], w.a[1], w.b[0], w.b[1], w.norm_out, w.out, w.gate] {
         inputs.extend([weight, bias]);
     }
-    apply(TriangleMultiplication { edges }, &inputs)
+    Update::new(TriangleMultiplication { edges }, &inputs)
 }
 
 struct TriangleMultiplication {
@@ -59,92 +56,100 @@ impl Fused for TriangleMultiplication {
         "triangle_multiplication"
     }
 
-    fn forward(&self, t: &[Tensor]) -> Result<(Vec<f32>, Shape)> {
+    fn shape(&self, t: &[Tensor]) -> Result<Shape> {
         let (r, r1, cz) = t[0].dims3()?;
         if r != r1 {
             candle_core::bail!("triangle_multiplication: expected [r, r, {cz}], got [{r}, {r1}, {cz}]");
         }
+        Ok(t[0].shape().clone())
+    }
+
+    fn may_alias(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, t: &[Tensor], z: Source<'_>, out: Place<'_>) -> Result<()> {
+        let (r, _, cz) = t[0].dims3()?;
         let c = t[4].dim(0)?;
-        let [z, mask, scale, offset, wap, bap, wag, bag, wbp, bbp, wbg, bbg, ns, no, wo, bo, wg, bg] =
-            super::values(t)?;
-        let (z, mask): (&[f32], &[f32]) = (&z, &mask);
+        let [mask, scale, offset, wap, bap, wag, bag, wbp, bbp, wbg, bbg, ns, no, wo, bo, wg, bg] =
+            super::values(&t[1..])?;
+        let mask: &[f32] = &mask;
         // Pair (i, k) of the sum lies at (i, k) or, for incoming edges, at (k, i).
         let step = match self.edges {
             Edges::Outgoing => (r, 1),
             Edges::Incoming => (1, r),
         };
-        let project = Packed::from_nk(&[&wap[..], &wbp[..], &wag[..], &wbg[..]].concat(), cz, 4 * c);
+        let project = Packed::from_nk_list(&[&wap, &wbp, &wag, &wbg], cz);
         let bias = [&bap[..], &bbp[..]].concat();
         let gate_bias = [&bag[..], &bbg[..]].concat();
 
-        // a and b as [2, c, r, r].
-        let mut ab = vec![0.0; 2 * c * r * r];
-        let share = SharedMut::new(&mut ab);
-        for_blocks(r, 1, |i, _| {
-            scratch(r * (cz + 4 * c + 2 * c), |buffer| {
-                let (normed, buffer) = buffer.split_at_mut(r * cz);
-                let (wide, gated) = buffer.split_at_mut(r * 4 * c);
-                for k in 0..r {
-                    let at = i * step.0 + k * step.1;
-                    layer_norm_row(&z[at * cz..][..cz], &scale, &offset, &mut normed[k * cz..][..cz]);
-                }
-                gemm(Mat::new(normed, cz), r, &project, wide, 4 * c, Finish::default());
-                for k in 0..r {
-                    let (x, gate) = wide[k * 4 * c..][..4 * c].split_at(2 * c);
-                    let present = mask[i * step.0 + k * step.1];
-                    gate_rows(x, &bias, gate, &gate_bias, present, &mut gated[k * 2 * c..][..2 * c]);
-                }
-                for channel in 0..2 * c {
-                    // SAFETY: every i writes its own rows.
-                    let row = unsafe { share.range((channel * r + i) * r, r) };
-                    for (k, v) in row.iter_mut().enumerate() {
-                        *v = gated[k * 2 * c + channel];
+        // a and b as [2, c, r, r], their sums as [c, r, r].
+        let wide = padded(r);
+        scratch(3 * c * r * wide, |buffer| {
+            let (ab, sums) = buffer.split_at_mut(2 * c * r * wide);
+            let share = SharedMut::new(ab);
+            for_blocks(r, 1, |i, _| {
+                scratch(r * (cz.max(2 * c) + 4 * c + 2 * c), |buffer| {
+                    let (normed, buffer) = buffer.split_at_mut(r * cz.max(2 * c));
+                    let (projected, gated) = buffer.split_at_mut(r * 4 * c);
+                    for k in 0..r {
+                        let at = i * step.0 + k * step.1;
+                        // SAFETY: nothing is written before the sums are complete.
+                        let z = unsafe { z.range(at * cz, cz) };
+                        layer_norm_row(z, &scale, &offset, &mut normed[k * cz..][..cz]);
                     }
-                }
+                    gemm(Mat::new(normed, cz), r, &project, projected, 4 * c, Finish::default());
+                    for k in 0..r {
+                        let (x, gate) = projected[k * 4 * c..][..4 * c].split_at(2 * c);
+                        let present = mask[i * step.0 + k * step.1];
+                        gate_rows(x, &bias, gate, &gate_bias, present, &mut gated[k * 2 * c..][..2 * c]);
+                    }
+                    // The normalised input is no longer needed: its memory takes the channels as rows.
+                    transpose(gated, 2 * c, r, 2 * c, normed, r);
+                    for (channel, row) in normed.chunks_exact(r).take(2 * c).enumerate() {
+                        // SAFETY: every i writes its own rows.
+                        unsafe { share.range((channel * r + i) * wide, r) }.copy_from_slice(row);
+                    }
+                });
+            });
+
+            let share = SharedMut::new(sums);
+            for_blocks(c, 1, |channel, _| {
+                let of = |channel: usize| Mat::new(&ab[channel * r * wide..], wide);
+                let mut b = Packed::empty();
+                b.refill_nk(of(c + channel), r, r);
+                // SAFETY: channels are disjoint.
+                let sums = unsafe { share.range(channel * r * wide, r * wide) };
+                gemm(of(channel), r, &b, sums, wide, Finish::default());
+            });
+
+            let (output, gate) = (Packed::from_nk(&wo, c, cz), Packed::from_nk(&wg, cz, cz));
+            for_blocks(r, 1, |i, _| {
+                scratch(r * (2 * c.max(cz) + 2 * cz), |buffer| {
+                    let (row, buffer) = buffer.split_at_mut(r * c.max(cz));
+                    let (summed, buffer) = buffer.split_at_mut(r * c.max(cz));
+                    let (normed, gates) = buffer.split_at_mut(r * cz);
+                    transpose(&sums[i * wide..], r * wide, c, r, row, c);
+                    for j in 0..r {
+                        layer_norm_row(&row[j * c..][..c], &ns, &no, &mut summed[j * c..][..c]);
+                        // SAFETY: only this row's thread writes here, and later.
+                        let z = unsafe { z.range((i * r + j) * cz, cz) };
+                        layer_norm_row(z, &scale, &offset, &mut normed[j * cz..][..cz]);
+                    }
+                    gemm(Mat::new(normed, cz), r, &gate, gates, cz, Finish::default());
+                    let finish = Finish { bias: &bo, ..Finish::default() };
+                    // The row of sums is no longer needed: its memory takes the update.
+                    gemm(Mat::new(summed, c), r, &output, row, cz, finish);
+                    for (j, gate) in gates.chunks_exact(cz).enumerate() {
+                        let update = &mut row[j * cz..][..cz];
+                        mul_sigmoid(update, gate, &bg);
+                        // SAFETY: every i writes its own rows.
+                        unsafe { out.put((i * r + j) * cz, update) };
+                    }
+                });
             });
         });
-
-        let mut sums = vec![0.0; c * r * r];
-        let share = SharedMut::new(&mut sums);
-        for_blocks(c, 1, |channel, _| {
-            let a = Mat::new(&ab[channel * r * r..], r);
-            let mut b = Packed::empty();
-            b.refill_nk(Mat::new(&ab[(c + channel) * r * r..], r), r, r);
-            // SAFETY: channels are disjoint.
-            let out = unsafe { share.range(channel * r * r, r * r) };
-            gemm(a, r, &b, out, r, Finish::default());
-        });
-        drop(ab);
-
-        let (output, gate) = (Packed::from_nk(&wo, c, cz), Packed::from_nk(&wg, cz, cz));
-        let mut out = vec![0.0; r * r * cz];
-        let shared = SharedMut::new(&mut out);
-        for_blocks(r, 1, |i, _| {
-            scratch(r * (2 * c + 2 * cz), |buffer| {
-                let (row, buffer) = buffer.split_at_mut(r * c);
-                let (summed, buffer) = buffer.split_at_mut(r * c);
-                let (normed, gates) = buffer.split_at_mut(r * cz);
-                for channel in 0..c {
-                    let from = &sums[(channel * r + i) * r..][..r];
-                    for (j, v) in from.iter().enumerate() {
-                        row[j * c + channel] = *v;
-                    }
-                }
-                for j in 0..r {
-                    layer_norm_row(&row[j * c..][..c], &ns, &no, &mut summed[j * c..][..c]);
-                    let z = &z[(i * r + j) * cz..][..cz];
-                    layer_norm_row(z, &scale, &offset, &mut normed[j * cz..][..cz]);
-                }
-                gemm(Mat::new(normed, cz), r, &gate, gates, cz, Finish::default());
-                // SAFETY: every i writes its own rows.
-                let out = unsafe { shared.range(i * r * cz, r * cz) };
-                gemm(Mat::new(summed, c), r, &output, out, cz, Finish { bias: &bo, ..Finish::default() });
-                for (out, gate) in out.chunks_exact_mut(cz).zip(gates.chunks_exact(cz)) {
-                    mul_sigmoid(out, gate, &bg);
-                }
-            });
-        });
-        Ok((out, (r, r, cz).into()))
+        Ok(())
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {
