@@ -59,34 +59,47 @@ fn neff(msa: &Msa) -> (f64, bool) {
     let residues: Vec<usize> = (0..rows).map(|i| msa.row(i).iter().filter(|b| **b != b'-').count()).collect();
     let step = (rows * rows).div_ceil(COMPARISONS).max(1);
     let sample: Vec<usize> = (0..rows).step_by(step).collect();
-    let sum: f64 = sample
-        .iter()
-        .map(|&i| {
-            let close = |&j: &usize| similar(msa.row(i), msa.row(j), residues[i] + residues[j]);
-            1.0 / (0..rows).filter(|j| i == *j || close(j)).count() as f64
-        })
-        .sum();
+    // The sampled rows stay in cache while all rows go by once.
+    let mut close = vec![0usize; sample.len()];
+    for j in 0..rows {
+        let row = msa.row(j);
+        for (count, &i) in close.iter_mut().zip(&sample) {
+            *count += usize::from(i == j || similar(msa.row(i), row, residues[i] + residues[j]));
+        }
+    }
+    let sum: f64 = close.iter().map(|&count| 1.0 / count as f64).sum();
     (sum * rows as f64 / sample.len() as f64, step > 1)
 }
 
 /// At least 80% of the columns in which either row has a residue are equal. `most` bounds those columns.
 fn similar(a: &[u8], b: &[u8], most: usize) -> bool {
     let most = most.min(a.len());
+    let ((blocks_a, rest_a), (blocks_b, rest_b)) = (a.as_chunks::<32>(), b.as_chunks::<32>());
     let (mut differ, mut gaps) = (0usize, 0usize);
     // Most pairs are told apart by their first columns.
-    for (a, b) in a.chunks(64).zip(b.chunks(64)) {
-        let (mut d, mut g) = (0u8, 0u8);
-        for (&x, &y) in a.iter().zip(b) {
-            d += u8::from(x != y);
-            g += u8::from(x == b'-' && y == b'-');
-        }
+    for (a, b) in blocks_a.iter().zip(blocks_b) {
+        let (d, g) = count(a, b);
         differ += usize::from(d);
         gaps += usize::from(g);
         if differ * 5 > most {
             return false;
         }
     }
-    differ * 5 <= a.len() - gaps
+    let (d, g) = count(rest_a, rest_b);
+    (differ + usize::from(d)) * 5 <= a.len() - gaps - usize::from(g)
+}
+
+/// Columns that differ, and columns of gaps in both; at most 255 columns. Of fixed length this is a few
+/// vector instructions.
+#[inline(always)]
+fn count(a: &[u8], b: &[u8]) -> (u8, u8) {
+    let (mut differ, mut gaps) = (0u8, 0u8);
+    for (&x, &y) in a.iter().zip(b) {
+        // Never beyond 255; checks against that would keep the loop from being vectorised.
+        differ = differ.wrapping_add(u8::from(x != y));
+        gaps = gaps.wrapping_add(u8::from((x == b'-') & (y == b'-')));
+    }
+    (differ, gaps)
 }
 
 #[cfg(test)]

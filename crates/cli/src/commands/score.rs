@@ -20,6 +20,11 @@ pub struct Args {
 /// Prints the scores on stdout.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let (model, reference) = (chains(&args.model)?, chains(&args.reference)?);
+    let residues = |chains: &[ScoredChain]| chains.iter().map(|c| c.residues.len()).sum::<usize>();
+    let (m, r) = (residues(&model), residues(&reference));
+    if (1_000_000..=25_000_000).contains(&(m * r)) {
+        eprintln!("NOTE  {m} against {r} residues: the structural alignment may take minutes");
+    }
     let found = score(&model, &reference).map_err(|e| {
         bad_input(format!("model {} against {}: {e}", args.model.display(), args.reference.display()))
     })?;

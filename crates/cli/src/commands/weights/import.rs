@@ -70,6 +70,9 @@ pub(super) fn import(
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let out = format!("{model}.safetensors");
     let path = folder.join(&out);
+    if path.exists() {
+        eprintln!("NOTE  {}: replaced", path.display());
+    }
     safetensors::write(&path, &stored, &metadata)?;
     let (sha256, size) = sha256(&path)?;
     let source = format!("{file_name} (sha256 {hash})");
