@@ -1,6 +1,7 @@
 //! What `foldry fold` does with one target after another: weights, plan, network, files.
 
 mod choose;
+mod draft;
 mod mapping;
 mod network;
 mod outputs;

@@ -127,7 +127,7 @@ pub fn look(folder: &Path, inputs_sha256: &str, settings: &Settings) -> Found {
     }
     for (name, known) in summary["files"].as_object().into_iter().flatten() {
         match std::fs::read(folder.join(name)) {
-            _ if !super::outputs::is_ours(name) => {
+            _ if !super::draft::is_ours(name) => {
                 return Found::Damaged(format!("{name} is not a result's"));
             }
             Err(_) => return Found::Damaged(format!("{name} is missing")),

@@ -1,7 +1,8 @@
 //! One target from alignment to files.
 
+use super::draft::Draft;
 use super::network::Network;
-use super::outputs::{self, Draft, Predicted, backbone, write_model};
+use super::outputs::{self, Predicted, backbone, write_model};
 use super::progress::Progress;
 use super::receipt::{self, Found, Receipt, Settings};
 use super::templates::{self, Template};
