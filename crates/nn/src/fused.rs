@@ -30,15 +30,32 @@ pub trait Fused: Send + Sync + 'static {
     /// The same function written with differentiable candle operations.
     fn reference(&self, inputs: &[Tensor]) -> Result<Tensor>;
 
-    /// Gradients to `inputs` given the output's. By default the reference is run again on a tape of
-    /// its own, so nothing but the inputs is kept from the forward pass.
-    fn backward(&self, inputs: &[Tensor], grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
-        let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-        let out = self.reference(&tensors)?;
-        let grads = (out * grad)?.sum_all()?.backward()?;
-        Ok(tensors.iter().map(|t| grads.get(t).map(Tensor::detach)).collect())
+    /// Gradients to those `inputs` that are `wanted`, given the output's; the others get none and cost
+    /// nothing. By default [`reference_backward`].
+    fn backward(&self, inputs: &[Tensor], grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        reference_backward(self, inputs, grad, wanted)
     }
+}
+
+/// Gradients by candle: the reference is run again on a tape of its own, so nothing but the inputs is kept
+/// from the forward pass.
+///
+/// # Errors  If the reference or its gradient fails on these inputs.
+pub fn reference_backward(
+    op: &(impl Fused + ?Sized),
+    inputs: &[Tensor],
+    grad: &Tensor,
+    wanted: &[bool],
+) -> Result<Vec<Option<Tensor>>> {
+    let tensors = inputs
+        .iter()
+        .zip(wanted)
+        .map(|(t, &wanted)| Ok(if wanted { Var::from_tensor(t)?.into_inner() } else { t.clone() }))
+        .collect::<Result<Vec<_>>>()?;
+    let out = op.reference(&tensors)?;
+    let grads = (out * grad)?.sum_all()?.backward()?;
+    let of = |(t, &wanted): (&Tensor, &bool)| if wanted { grads.get(t).map(Tensor::detach) } else { None };
+    Ok(tensors.iter().zip(wanted).map(of).collect())
 }
 
 /// An operation with its inputs, to be computed into a tensor of its own or straight onto what it updates.
@@ -77,7 +94,14 @@ impl Update {
             });
         }
         let token = token.expect("one input is tracked");
-        token.apply_op1(Root { op: self.op, inputs: plain, out: Mutex::new(Some((out, shape))), grads })
+        let wanted = self.inputs.iter().map(Tensor::track_op).collect();
+        token.apply_op1(Root {
+            op: self.op,
+            inputs: plain,
+            wanted,
+            out: Mutex::new(Some((out, shape))),
+            grads,
+        })
     }
 
     /// x + result, made in the memory of `x` where no gradient is kept: nothing else may read `x` then.
@@ -145,6 +169,7 @@ type Grads = Arc<Mutex<Vec<Option<Tensor>>>>;
 struct Root {
     op: Arc<dyn Fused>,
     inputs: Vec<Tensor>,
+    wanted: Vec<bool>,
     out: Mutex<Option<(Vec<f32>, Shape)>>,
     grads: Grads,
 }
@@ -160,7 +185,7 @@ impl CustomOp1 for Root {
     }
 
     fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grads = self.op.backward(&self.inputs, &grad.contiguous()?)?;
+        let grads = self.op.backward(&self.inputs, &grad.contiguous()?, &self.wanted)?;
         *self.grads.lock().expect("not poisoned") = grads;
         Ok(Some(token.zeros_like()?))
     }

@@ -14,6 +14,6 @@ mod params;
 mod place;
 
 pub use error::{Error, Result};
-pub use fused::{Fused, Update};
+pub use fused::{Fused, Update, reference_backward};
 pub use params::Params;
 pub use place::{Place, Source};

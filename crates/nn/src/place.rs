@@ -86,7 +86,8 @@ impl<'a> Place<'a> {
 
     /// Puts or adds `values` from `start` on.
     ///
-    /// # Safety  As [`Place::range`].
+    /// # Safety
+    /// As [`Place::range`].
     /// # Panics  if the range is out of bounds.
     pub unsafe fn put(&self, start: usize, values: &[f32]) {
         // SAFETY: as the caller's.

@@ -6,8 +6,10 @@
 mod attention;
 mod gemm;
 mod level;
+mod parts;
 mod peak;
 mod rows;
+mod rows_backward;
 mod scratch;
 mod threads;
 mod transpose;
@@ -15,8 +17,12 @@ mod transpose;
 pub use attention::{HeadBlock, attend};
 pub use gemm::{Finish, Mat, Packed, Panels, gemm, gemm_parallel, padded};
 pub use level::{Level, level};
+pub use parts::{add_transposed_product, sum_parts};
 pub use peak::fma_peak;
 pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, scale_row, softmax_row};
+pub use rows_backward::{
+    gate_backward_row, layer_norm_backward_row, relu_backward_row, softmax_backward_row,
+};
 pub use scratch::{release_scratch, scratch};
 pub use threads::{SharedMut, for_blocks};
 pub use transpose::transpose;

@@ -1,10 +1,11 @@
 //! Layer norm over the last dimension, ε = 1e-5 as in haiku.
 
 use super::plain;
-use crate::cpu::{for_blocks, layer_norm_row, scratch};
+use super::sums::Sums;
+use crate::cpu::{SharedMut, for_blocks, layer_norm_backward_row, layer_norm_row, scratch, sum_parts};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{Device, Result, Shape, Tensor};
 
 /// LN(x)·scale + offset.
 /// - `x` `[.., c]`; `scale`, `offset` `[c]`
@@ -47,15 +48,50 @@ impl Fused for LayerNorm {
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {
         plain::layer_norm(&t[0], &t[1], &t[2])
     }
+
+    fn backward(&self, t: &[Tensor], grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let [x, scale] = super::values(&t[..2])?;
+        let (x, grad): (&[f32], _) = (&x, super::value(grad)?);
+        let grad: &[f32] = &grad;
+        let c = scale.len();
+        let sums = Sums::new(t, wanted, &[&[1, 2]]);
+        let mut dx = vec![0.0; x.len()];
+        let share = SharedMut::new(&mut dx);
+        let mut total = sums.buffer();
+        sum_parts(x.len() / c, 256, &mut total, |row, rows, sum| {
+            let (dscale, doffset) = sums.pair(sum, 1);
+            for at in (row..row + rows).map(|row| row * c) {
+                // SAFETY: blocks of rows are disjoint.
+                let dx = unsafe { share.range(at, c) };
+                layer_norm_backward_row(&x[at..][..c], &scale, &grad[at..][..c], dx, dscale, doffset);
+            }
+        });
+        let mut grads = vec![None; 3];
+        if wanted[0] {
+            grads[0] = Some(Tensor::from_vec(dx, t[0].shape(), &Device::Cpu)?);
+        }
+        sums.give(&total, t, wanted, &mut grads)?;
+        Ok(grads)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::gradcheck::check_backward;
     use super::super::plain::testing::{check, noise};
     use super::*;
 
     #[test]
     fn fused_and_gradient() {
         check(&LayerNorm, &[noise(&[3, 5, 19], 1), noise(&[19], 2), noise(&[19], 3)], &[0, 1, 2]);
+    }
+
+    #[test]
+    fn backward() {
+        for (rows, c, scale) in [(1, 7, 1.0), (2, 17, 1e3), (17, 33, 1e-4), (600, 8, 1.0)] {
+            let t = [(noise(&[rows, c], 1) * scale).unwrap(), noise(&[c], 2), noise(&[c], 3)];
+            check_backward(&LayerNorm, &t, &[0, 1, 2], Some(2e-6));
+            check_backward(&LayerNorm, &t, &[0], Some(2e-6));
+        }
     }
 }

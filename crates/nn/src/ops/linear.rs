@@ -1,10 +1,14 @@
 //! Linear layer y = x·Wᵀ + b, optionally followed by ReLU.
 
 use super::plain;
-use crate::cpu::{Finish, Mat, Packed, gemm_parallel};
+use super::sums::{Sums, add_rows};
+use crate::cpu::{
+    Finish, Mat, Packed, SharedMut, add_transposed_product, gemm, gemm_parallel, relu_backward_row, scratch,
+    sum_parts,
+};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{Device, Result, Shape, Tensor};
 
 /// x·Wᵀ + b.
 /// - `x` `[.., in]`; `w` `[out, in]`; `b` `[out]` or none
@@ -33,6 +37,9 @@ fn update(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Update {
 struct Linear {
     relu: bool,
 }
+
+/// Rows of one block going back.
+const ROWS: usize = 192;
 
 impl Fused for Linear {
     fn name(&self) -> &'static str {
@@ -78,10 +85,61 @@ impl Fused for Linear {
         };
         if self.relu { plain::relu(&y) } else { Ok(y) }
     }
+
+    fn backward(&self, t: &[Tensor], grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (n, k) = t[1].dims2()?;
+        let [x, w] = super::values(&t[..2])?;
+        let (x, grad): (&[f32], _) = (&x, super::value(grad)?);
+        let grad: &[f32] = &grad;
+        let bias = t.get(2).map(super::value).transpose()?;
+        let bias: &[f32] = bias.as_deref().unwrap_or(&[]);
+        let m = x.len() / k;
+        let groups: [&[usize]; 2] = [&[1], &[2]];
+        let sums = Sums::new(t, wanted, &groups[..t.len() - 1]);
+        let ahead = if self.relu { Packed::from_nk(&w, k, n) } else { Packed::empty() };
+        let back = if wanted[0] { Packed::from_kn(&w, n, k) } else { Packed::empty() };
+        let mut dx = vec![0.0; if wanted[0] { m * k } else { 0 }];
+        let share = SharedMut::new(&mut dx);
+        let mut total = sums.buffer();
+        sum_parts(m, ROWS, &mut total, |row, rows, sum| {
+            let x = &x[row * k..][..rows * k];
+            let mut go = |grad: &[f32]| {
+                if wanted[0] {
+                    // SAFETY: blocks of rows are disjoint.
+                    let dx = unsafe { share.range(row * k, rows * k) };
+                    gemm(Mat::new(grad, n), rows, &back, dx, k, Finish::default());
+                }
+                if wanted[1] {
+                    add_transposed_product((grad, n), n, (x, k), k, rows, sums.of(sum, 1));
+                }
+                if t.len() > 2 {
+                    add_rows(sums.of(sum, 2), grad, n, rows);
+                }
+            };
+            let grad = &grad[row * n..][..rows * n];
+            if !self.relu {
+                return go(grad);
+            }
+            scratch(2 * rows * n, |buffer| {
+                let (y, passed) = buffer.split_at_mut(rows * n);
+                gemm(Mat::new(x, k), rows, &ahead, y, n, Finish { bias, relu: true, accumulate: false });
+                passed.copy_from_slice(grad);
+                relu_backward_row(y, passed);
+                go(passed);
+            });
+        });
+        let mut grads = vec![None; t.len()];
+        if wanted[0] {
+            grads[0] = Some(Tensor::from_vec(dx, t[0].shape(), &Device::Cpu)?);
+        }
+        sums.give(&total, t, wanted, &mut grads)?;
+        Ok(grads)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::gradcheck::check_backward;
     use super::super::plain::testing::{check, noise};
     use super::*;
 
@@ -96,5 +154,18 @@ mod tests {
     fn relu_cuts_below_zero() {
         let t = [noise(&[9, 7], 4), noise(&[11, 7], 5), noise(&[11], 6)];
         check(&Linear { relu: true }, &t, &[0, 1, 2]);
+    }
+
+    #[test]
+    fn backward() {
+        for (rows, scale) in [(1, 1e-4), (2, 1.0), (17, 1e3), (333, 1.0)] {
+            let x = (noise(&[rows, 3, 33], 1) * scale).unwrap();
+            let t = [x, noise(&[18, 33], 2), noise(&[18], 3)];
+            for relu in [false, true] {
+                check_backward(&Linear { relu }, &t, &[0, 1, 2], Some(2e-6));
+                check_backward(&Linear { relu }, &t[..2], &[1], Some(2e-6));
+                check_backward(&Linear { relu }, &t, &[0], Some(2e-6));
+            }
+        }
     }
 }

@@ -3,12 +3,15 @@
 
 mod attention;
 mod global_attention;
+#[cfg(test)]
+mod gradcheck;
 mod layer_norm;
 mod linear;
 mod outer_product_mean;
 mod pair_bias;
 mod plain;
 mod residual;
+mod sums;
 mod transition;
 mod triangle_multiplication;
 
