@@ -213,9 +213,9 @@ pub fn peak_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
 
 /// Memory of the network at work, bytes. Alive together in one block:
 /// - the parameters, the features of all passes, the pair \[r, r, c_z\] that is recycled,
-/// - the MSA \[s, r, c_m\] twice (itself and its update), with the extra rows the clustered MSA once more,
-/// - the pair twice, the attention bias \[heads, r, r\],
-/// - the larger of three factors \[rows, r, c\] of outer products and 3 · r² · c of a triangle product,
+/// - the MSA \[s, r, c_m\] and, in their stack, the extra rows; the pair; all updated in place,
+/// - the attention bias \[heads, r, r\],
+/// - scratch: the larger of three factors \[rows, r, c\] of outer products and 3 · r² · c of a triangle product,
 /// - templates \[t, r, r, c_t\], or later the pair heads' logits,
 /// - for each thread rows of projections and packed panels.
 ///
@@ -223,19 +223,21 @@ pub fn peak_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
 pub fn running_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
     let (r, rr) = (d.r as u64, d.r as u64 * d.r as u64);
     let u = |x: usize| x as u64;
+    let msa = |k: &Stack, rows: usize| u(rows) * r * u(k.c_m);
     let alive = |k: &Stack, rows: usize| {
-        let rows = u(rows);
-        let inner = (3 * rows * r * u(k.outer)).max(3 * rr * u(k.triangle));
-        2 * rows * r * u(k.c_m) + rr * (2 * u(k.c_z) + u(k.row.1.max(k.triangle_attention.1))) + inner
+        let inner = (3 * u(rows) * r * u(k.outer)).max(3 * rr * u(k.triangle));
+        msa(k, rows) + rr * (u(k.c_z) + u(k.row.1.max(k.triangle_attention.1))) + inner
     };
-    let c_z = u(d.evoformer.c_z);
-    let extra = alive(&d.extra_stack, d.extra) + u(d.s) * r * u(d.evoformer.c_m);
+    let (c_z, clustered) = (u(d.evoformer.c_z), msa(&d.evoformer, d.s));
+    // The first row is replaced in a copy while both are there, and so is what the embedder sums.
+    let embedding = 2 * clustered + 2 * rr * c_z;
+    let extra = alive(&d.extra_stack, d.extra) + clustered;
     let templates = u(d.templates) * rr * u(d.template_stack.c_z) * 2
         + alive(&d.template_stack, 0)
         + rr * c_z
-        + u(d.s) * r * u(d.evoformer.c_m);
-    let heads = rr * (3 * u(d.pair_bins) + 2 * c_z) + u(d.s) * r * u(d.evoformer.c_m);
-    let widest = alive(&d.evoformer, d.s).max(extra).max(templates).max(heads);
+        + clustered;
+    let heads = rr * (3 * u(d.pair_bins) + 2 * c_z) + clustered;
+    let widest = alive(&d.evoformer, d.s).max(embedding).max(extra).max(templates).max(heads);
     let features = u(passes) * r * (u(d.s) * 52 + u(d.extra) * 5);
     let scratch = u(threads) * (2400 * r + 96 * 1024);
     RESIDENT + 4 * (u(d.parameters) + widest + rr * c_z + features + scratch)

@@ -292,6 +292,7 @@ impl Model {
             let stop = watch(&Step { pass, passes, block: blocks, blocks, finished }).is_break();
             let settled = pass > 0 && f64::from(change) < options.tolerance;
             if pass + 1 == passes || settled {
+                nn::cpu::release_scratch();
                 return Ok(prediction);
             }
             if stop {
