@@ -74,7 +74,7 @@ fn large_pages(_: *mut u8, _: usize) {}
 impl Stack {
     /// Lends `len` floats; gives them and what [`Stack::pop`] needs.
     fn push(&mut self, len: usize) -> (*mut f32, Mark) {
-        let len = len.next_multiple_of(LINE / size_of::<f32>());
+        let len = len.max(1).next_multiple_of(LINE / size_of::<f32>());
         let mark = Mark { chunks: self.chunks.len(), used: self.used };
         if self.chunks.last().map_or(0, Chunk::len) - self.used < len {
             if self.chunks.len() == 1 && self.used == 0 {
@@ -214,6 +214,13 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn nothing_may_be_lent() {
+        std::thread::spawn(|| assert_eq!(scratch(0, |b| b.len()) + scratch(3, |b| b.len()), 3))
+            .join()
+            .unwrap();
     }
 
     #[test]
