@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs every kernel of kernels/ on the CPU, thread by thread, against float64. Needs a C++20 compiler only.
+#   tests/kernels/run.sh [NAME...]     all, or e.g. attention
+# Builds into $OUT, or a folder that is removed. One core, under two minutes.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+out=${OUT:-}
+if [ -z "$out" ]; then
+    out=$(mktemp -d)
+    trap 'rm -rf "$out"' EXIT
+fi
+mkdir -p "$out"
+names=("$@")
+if [ ${#names[@]} -eq 0 ]; then
+    names=(emulator_test)
+    for kernel in "$here"/../../kernels/*.cu; do names+=("$(basename "$kernel" .cu)"); done
+fi
+
+total_passed=0
+total_failed=0
+for name in "${names[@]}"; do
+    echo "== $name"
+    "${CXX:-g++}" -std=c++20 -O2 -Wall -Wextra -Wno-unknown-pragmas -o "$out/$name" "$here/$name.cpp"
+    "$out/$name" | tee "$out/$name.log" || true
+    last=$(tail -n 1 "$out/$name.log")
+    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+        total_passed=$((total_passed + BASH_REMATCH[1]))
+        total_failed=$((total_failed + BASH_REMATCH[2]))
+    else
+        echo "ERROR  $name ended early" >&2
+        total_failed=$((total_failed + 1))
+    fi
+done
+echo "$total_passed passed, $total_failed failed"
+[ "$total_failed" -eq 0 ]
