@@ -5,18 +5,19 @@ use super::level::dispatch;
 /// Lanes of the partial sums, as in the forward functions.
 const LANES: usize = 16;
 
-/// Σ f(i) for i < n in `LANES` partial sums.
+/// Σ f(x, y) over two rows in `LANES` partial sums.
 #[inline(always)]
-fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut acc = [0f32; LANES];
-    let whole = n - n % LANES;
-    for at in (0..whole).step_by(LANES) {
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let tail = xs.remainder().iter().zip(ys.remainder());
+    for (a, b) in xs.zip(ys) {
         for l in 0..LANES {
-            acc[l] += f(at + l);
+            acc[l] += f(a[l], b[l]);
         }
     }
-    for i in whole..n {
-        acc[i - whole] += f(i);
+    for (l, (&a, &b)) in tail.enumerate() {
+        acc[l] += f(a, b);
     }
     acc.iter().sum()
 }
@@ -38,15 +39,18 @@ dispatch! {
         assert!(scale.len() == n && grad.len() == n && dx.len() == n);
         assert!((dscale.is_empty() || dscale.len() == n) && (doffset.is_empty() || doffset.len() == n));
         let count = n as f32;
-        let mean = sum(n, |i| x[i]) / count;
-        let var = sum(n, |i| (x[i] - mean) * (x[i] - mean)) / count;
+        let mean = sum(x, x, |v, _| v) / count;
+        let var = sum(x, x, |v, _| (v - mean) * (v - mean)) / count;
         let inv = 1.0 / (var + 1e-5).sqrt();
         // With y the normalised x and g = grad·scale: dx = (g − mean(g) − y·mean(g·y))·inv.
-        let g_mean = sum(n, |i| grad[i] * scale[i]) / count;
-        let gy_mean = sum(n, |i| grad[i] * scale[i] * ((x[i] - mean) * inv)) / count;
+        for i in 0..n {
+            dx[i] = grad[i] * scale[i];
+        }
+        let g_mean = sum(dx, x, |g, _| g) / count;
+        let gy_mean = sum(dx, x, |g, v| g * ((v - mean) * inv)) / count;
         for i in 0..n {
             let y = (x[i] - mean) * inv;
-            dx[i] = fma(-y, gy_mean, fma(grad[i], scale[i], -g_mean)) * inv;
+            dx[i] = fma(-y, gy_mean, dx[i] - g_mean) * inv;
         }
         if !dscale.is_empty() {
             for i in 0..n {
@@ -73,7 +77,7 @@ dispatch! {
         for v in p.iter_mut() {
             *v *= inverse;
         }
-        let mean = sum(n, |i| p[i] * grad[i]);
+        let mean = sum(p, grad, |p, grad| p * grad);
         for i in 0..n {
             grad[i] = p[i] * (grad[i] - mean);
         }

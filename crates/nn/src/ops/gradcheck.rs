@@ -17,7 +17,8 @@ fn relative64(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 /// Gradients of `wanted` inputs: within 1e-5 of the reference's in f32 and `limit` of the one in f64 (none:
-/// not compared), the same on one and two threads, and none for inputs that are not wanted.
+/// not compared), the same on one and two threads, and none for inputs that are not wanted. Where the
+/// reference in f32 is itself off, because what is summed cancels, up to four times its error is allowed.
 pub fn check_backward(op: &impl Fused, inputs: &[Tensor], wanted: &[usize], limit: Option<f64>) {
     let shape = op.shape(inputs).unwrap();
     let grad = noise(shape.dims(), 78);
@@ -47,13 +48,14 @@ pub fn check_backward(op: &impl Fused, inputs: &[Tensor], wanted: &[usize], limi
             assert!(a.iter().all(|v| v.abs() < 1e-3), "{name}: not zero");
             continue;
         }
+        let mut most = 1e-5;
         if let Some(limit) = limit {
+            let unavoidable = 4.0 * relative64(plain[i].as_ref().unwrap(), exact);
+            most = unavoidable.max(most);
             let error = relative64(grad, exact);
-            assert!(error <= limit, "{name}: {error:e} from f64; f32 reference {:e}", {
-                relative64(plain[i].as_ref().unwrap(), exact)
-            });
+            assert!(error <= unavoidable.max(limit), "{name}: {error:e} from f64, {unavoidable:e} allowed");
         }
         let error = relative(&a, &b);
-        assert!(error <= 1e-5, "{name}: {error:e} from the reference in f32");
+        assert!(error <= most, "{name}: {error:e} from the reference in f32");
     }
 }

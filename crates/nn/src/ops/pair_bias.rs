@@ -2,10 +2,14 @@
 //! AF2 Suppl. Alg. 7 line 3, Alg. 13 and 14 line 3.
 
 use super::plain;
-use crate::cpu::{Finish, Mat, Packed, for_blocks, gemm, layer_norm_row, scratch, transpose};
+use super::sums::Sums;
+use crate::cpu::{
+    Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
+    layer_norm_row, scratch, sum_parts, transpose,
+};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{Device, Result, Shape, Tensor};
 
 /// Bias `[h, q, k]` from `z` `[r, r, c]`: LN(z)·Wᵀ with W `[h, c]`.
 /// `swapped` reads z[k, q] for query q and key k (triangle attention around the ending node).
@@ -61,10 +65,52 @@ impl Fused for PairBias {
         let z = plain::layer_norm(&z, &t[1], &t[2])?;
         plain::matmul_t(&z, &t[3])?.permute((2, 0, 1))?.contiguous()
     }
+
+    fn backward(&self, t: &[Tensor], grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (n, _, c) = t[0].dims3()?;
+        let h = t[3].dim(0)?;
+        let [z, scale, offset, w] = super::values(t)?;
+        let (z, grad): (&[f32], _) = (&z, super::value(grad)?);
+        let grad: &[f32] = &grad;
+        let back = Packed::from_kn(&w, h, c);
+        let step = if self.swapped { (1, n) } else { (n, 1) };
+        let sums = Sums::new(t, wanted, &[&[1, 2], &[3]]);
+        let mut dz = vec![0.0; z.len()];
+        let share = SharedMut::new(&mut dz);
+        let mut total = sums.buffer();
+        sum_parts(n, 1, &mut total, |q, _, sum| {
+            let at = |k: usize| (q * step.0 + k * step.1) * c;
+            scratch(n * (2 * c + h), |buffer| {
+                let (normed, buffer) = buffer.split_at_mut(n * c);
+                let (dnormed, dbias) = buffer.split_at_mut(n * c);
+                transpose(&grad[q * n..], n * n, h, n, dbias, h);
+                for k in 0..n {
+                    layer_norm_row(&z[at(k)..][..c], &scale, &offset, &mut normed[k * c..][..c]);
+                }
+                if wanted[3] {
+                    add_transposed_product((dbias, h), h, (normed, c), c, n, sums.of(sum, 3));
+                }
+                gemm(Mat::new(dbias, h), n, &back, dnormed, c, Finish::default());
+                let (dscale, doffset) = sums.pair(sum, 1);
+                for (k, grad) in dnormed.chunks_exact(c).enumerate() {
+                    // SAFETY: each query writes its own elements.
+                    let dz = unsafe { share.range(at(k), c) };
+                    layer_norm_backward_row(&z[at(k)..][..c], &scale, grad, dz, dscale, doffset);
+                }
+            });
+        });
+        let mut grads = vec![None; 4];
+        if wanted[0] {
+            grads[0] = Some(Tensor::from_vec(dz, t[0].shape(), &Device::Cpu)?);
+        }
+        sums.give(&total, t, wanted, &mut grads)?;
+        Ok(grads)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::gradcheck::check_backward;
     use super::super::plain::testing::{check, noise};
     use super::*;
 
@@ -81,5 +127,17 @@ mod tests {
         let run = |swapped| pair_bias(&t[0], (&t[1], &t[2]), &t[3], swapped).unwrap();
         let (a, b) = (run(false), run(true).transpose(1, 2).unwrap());
         assert_eq!((a - b).unwrap().abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap(), 0.0);
+    }
+
+    #[test]
+    fn backward() {
+        for (n, c, h, scale) in [(1, 7, 4, 1.0), (2, 17, 8, 1e3), (17, 33, 3, 1e-4), (33, 19, 8, 1.0)] {
+            let z = (noise(&[n, n, c], 1) * scale).unwrap();
+            let t = [z, noise(&[c], 2), noise(&[c], 3), noise(&[h, c], 4)];
+            for swapped in [false, true] {
+                check_backward(&PairBias { swapped }, &t, &[0, 1, 2, 3], Some(2e-6));
+                check_backward(&PairBias { swapped }, &t, &[0], Some(2e-6));
+            }
+        }
     }
 }

@@ -4,11 +4,13 @@
 //! Fused: each attended row is normalised, projected, attended, gated and projected back while it is
 //! in the cache; nothing of size (rows × length²) is ever made.
 
+mod backward;
+
 use super::plain;
 use crate::cpu::{
     Finish, HeadBlock, Mat, Packed, attend, for_blocks, gemm, layer_norm_row, mul_sigmoid, padded, scratch,
 };
-use crate::fused::{Fused, Update};
+use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 
@@ -172,6 +174,13 @@ impl Fused for Attention {
             Orientation::PerRow => Ok(y),
             Orientation::PerColumn => y.transpose(0, 1)?.contiguous(),
         }
+    }
+
+    fn backward(&self, t: &[Tensor], grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        if wanted[1] {
+            return reference_backward(self, t, grad, wanted); // nobody learns a mask
+        }
+        backward::backward(self, t, grad, wanted)
     }
 }
 

@@ -1,0 +1,129 @@
+//! The fused forward, and the parts of it that going back does again.
+
+use super::Edges;
+use crate::cpu::{
+    Finish, Mat, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row, mul_sigmoid, padded,
+    scratch, transpose,
+};
+use crate::ops::{Value, values};
+use crate::place::{Place, Source};
+use candle_core::{Result, Tensor};
+
+/// Sizes, and what projects the pair representation to the two factors.
+pub(super) struct Factors<'a> {
+    /// Residues, pair channels, channels of the sums.
+    pub sizes: [usize; 3],
+    /// Pair (i, k) of a factor lies at i·step.0 + k·step.1: (i, k) or, for incoming edges, (k, i).
+    pub step: (usize, usize),
+    /// Distance between rows of the factors and sums.
+    pub wide: usize,
+    pub mask: Value<'a>,
+    pub norm: [Value<'a>; 2],
+    /// Weights of a's and b's projections, then of their gates, and the biases of both.
+    pub project: Packed,
+    pub bias: Vec<f32>,
+    pub gate_bias: Vec<f32>,
+}
+
+impl<'a> Factors<'a> {
+    pub fn new(t: &'a [Tensor], edges: Edges) -> Result<Self> {
+        let (r, _, cz) = t[0].dims3()?;
+        let [mask, scale, offset, wap, bap, wag, bag, wbp, bbp, wbg, bbg] = values(&t[1..12])?;
+        Ok(Self {
+            sizes: [r, cz, t[4].dim(0)?],
+            step: match edges {
+                Edges::Outgoing => (r, 1),
+                Edges::Incoming => (1, r),
+            },
+            wide: padded(r),
+            mask,
+            norm: [scale, offset],
+            project: Packed::from_nk_list(&[&wap, &wbp, &wag, &wbg], cz),
+            bias: [&bap[..], &bbp[..]].concat(),
+            gate_bias: [&bag[..], &bbg[..]].concat(),
+        })
+    }
+
+    /// a and b as `[2, c, r, r]`, rows `wide` apart.
+    pub fn project(&self, z: Source<'_>, ab: &mut [f32]) {
+        let ([r, cz, c], step, wide) = (self.sizes, self.step, self.wide);
+        let share = SharedMut::new(ab);
+        for_blocks(r, 1, |i, _| {
+            scratch(r * (cz.max(2 * c) + 4 * c + 2 * c), |buffer| {
+                let (normed, buffer) = buffer.split_at_mut(r * cz.max(2 * c));
+                let (projected, gated) = buffer.split_at_mut(r * 4 * c);
+                for k in 0..r {
+                    let at = i * step.0 + k * step.1;
+                    // SAFETY: nothing is written before the sums are complete.
+                    let z = unsafe { z.range(at * cz, cz) };
+                    layer_norm_row(z, &self.norm[0], &self.norm[1], &mut normed[k * cz..][..cz]);
+                }
+                gemm(Mat::new(normed, cz), r, &self.project, projected, 4 * c, Finish::default());
+                for k in 0..r {
+                    let (x, gate) = projected[k * 4 * c..][..4 * c].split_at(2 * c);
+                    let present = self.mask[i * step.0 + k * step.1];
+                    let gated = &mut gated[k * 2 * c..][..2 * c];
+                    gate_rows(x, &self.bias, gate, &self.gate_bias, present, gated);
+                }
+                // The normalised input is no longer needed: its memory takes the channels as rows.
+                transpose(gated, 2 * c, r, 2 * c, normed, r);
+                for (channel, row) in normed.chunks_exact(r).take(2 * c).enumerate() {
+                    // SAFETY: every i writes its own rows.
+                    unsafe { share.range((channel * r + i) * wide, r) }.copy_from_slice(row);
+                }
+            });
+        });
+    }
+
+    /// The sums over triangles, `[c, r, r]`, rows `wide` apart.
+    pub fn sum(&self, ab: &[f32], sums: &mut [f32]) {
+        let ([r, _, c], wide) = (self.sizes, self.wide);
+        let share = SharedMut::new(sums);
+        for_blocks(c, 1, |channel, _| {
+            let of = |channel: usize| Mat::new(&ab[channel * r * wide..], wide);
+            let mut b = Packed::empty();
+            b.refill_nk(of(c + channel), r, r);
+            // SAFETY: channels are disjoint.
+            let sums = unsafe { share.range(channel * r * wide, r * wide) };
+            gemm(of(channel), r, &b, sums, wide, Finish::default());
+        });
+    }
+}
+
+/// The update of the pair representation.
+pub(super) fn forward(edges: Edges, t: &[Tensor], z: Source<'_>, out: Place<'_>) -> Result<()> {
+    let factors = Factors::new(t, edges)?;
+    let [ns, no, wo, bo, wg, bg] = values(&t[12..])?;
+    let ([r, cz, c], wide, [scale, offset]) = (factors.sizes, factors.wide, &factors.norm);
+    scratch(3 * c * r * wide, |buffer| {
+        let (ab, sums) = buffer.split_at_mut(2 * c * r * wide);
+        factors.project(z, ab);
+        factors.sum(ab, sums);
+        let (output, gate) = (Packed::from_nk(&wo, c, cz), Packed::from_nk(&wg, cz, cz));
+        for_blocks(r, 1, |i, _| {
+            scratch(r * (2 * c.max(cz) + 2 * cz), |buffer| {
+                let (row, buffer) = buffer.split_at_mut(r * c.max(cz));
+                let (summed, buffer) = buffer.split_at_mut(r * c.max(cz));
+                let (normed, gates) = buffer.split_at_mut(r * cz);
+                transpose(&sums[i * wide..], r * wide, c, r, row, c);
+                for j in 0..r {
+                    layer_norm_row(&row[j * c..][..c], &ns, &no, &mut summed[j * c..][..c]);
+                    // SAFETY: only this row's thread writes here, and later.
+                    let z = unsafe { z.range((i * r + j) * cz, cz) };
+                    layer_norm_row(z, scale, offset, &mut normed[j * cz..][..cz]);
+                }
+                gemm(Mat::new(normed, cz), r, &gate, gates, cz, Finish::default());
+                let finish = Finish { bias: &bo, ..Finish::default() };
+                // The row of sums is no longer needed: its memory takes the update.
+                gemm(Mat::new(summed, c), r, &output, row, cz, finish);
+                for (j, gate) in gates.chunks_exact(cz).enumerate() {
+                    let update = &mut row[j * cz..][..cz];
+                    mul_sigmoid(update, gate, &bg);
+                    // SAFETY: every i writes its own rows.
+                    unsafe { out.put((i * r + j) * cz, update) };
+                }
+            });
+        });
+    });
+    Ok(())
+}
