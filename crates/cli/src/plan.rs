@@ -212,7 +212,8 @@ pub fn peak_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
 }
 
 /// Memory of the network at work, bytes. Alive together in one block:
-/// - the parameters, the features of all passes, the pair \[r, r, c_z\] that is recycled,
+/// - the parameters (a third more than their own size, for the allocator's classes), the features of all passes,
+///   the pair \[r, r, c_z\] that is recycled,
 /// - the MSA \[s, r, c_m\] and, in their stack, the extra rows; the pair; all updated in place,
 /// - the attention bias \[heads, r, r\],
 /// - scratch: the larger of three factors \[rows, r, c\] of outer products and 3 · r² · c of a triangle product,
@@ -240,7 +241,8 @@ pub fn running_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
     let widest = alive(&d.evoformer, d.s).max(embedding).max(extra).max(templates).max(heads);
     let features = u(passes) * r * (u(d.s) * 52 + u(d.extra) * 5);
     let scratch = u(threads) * (2400 * r + 96 * 1024);
-    RESIDENT + 4 * (u(d.parameters) + widest + rr * c_z + features + scratch)
+    let parameters = u(d.parameters) * 27 / 20;
+    RESIDENT + 4 * (parameters + widest + rr * c_z + features + scratch)
 }
 
 /// Code and what the allocator keeps, bytes.
