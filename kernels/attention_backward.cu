@@ -1,6 +1,7 @@
 // Gradients of attention.cu: to queries, keys, values and the pair bias; no atomics, so the same bits every time.
 //
 // limit: spills 0
+// limit: spills 128 attention_backward_keys_f32_64
 //
 // With S = q·kᵀ + bias + mask (base 2), P = 2^(S - largest) / sum, dP = do·vᵀ and delta_i = Σ_c o_ic·do_ic:
 //   dv = Pᵀ·do    dS = ln 2 · P ∘ (dP - delta)    dq = dS·k    dk = dSᵀ·q    dbias = Σ_batch dS
@@ -316,13 +317,13 @@ DEVICE void attention_backward_bias(const AttentionBackward<W>& t) {
     KERNEL __launch_bounds__(256) attention_delta_##NAME##_##D(const __grid_constant__ AttentionBackward<W> t) { \
         attention_delta<W, D>(t);                                                                                \
     }                                                                                                            \
-    KERNEL __launch_bounds__(256) attention_backward_queries_##NAME##_##D(const __grid_constant__ AttentionBackward<W> t) { \
+    KERNEL __launch_bounds__(256, 1) attention_backward_queries_##NAME##_##D(const __grid_constant__ AttentionBackward<W> t) { \
         attention_backward_queries<W, D>(t);                                                                     \
     }                                                                                                            \
-    KERNEL __launch_bounds__(256) attention_backward_keys_##NAME##_##D(const __grid_constant__ AttentionBackward<W> t) { \
+    KERNEL __launch_bounds__(256, 1) attention_backward_keys_##NAME##_##D(const __grid_constant__ AttentionBackward<W> t) { \
         attention_backward_keys<W, D>(t);                                                                        \
     }                                                                                                            \
-    KERNEL __launch_bounds__(256) attention_backward_bias_##NAME##_##D(const __grid_constant__ AttentionBackward<W> t) { \
+    KERNEL __launch_bounds__(256, 1) attention_backward_bias_##NAME##_##D(const __grid_constant__ AttentionBackward<W> t) { \
         attention_backward_bias<W, D>(t);                                                                        \
     }
 

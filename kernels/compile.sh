@@ -2,7 +2,7 @@
 # Compiles every kernel for sm_80 and sm_90a; no GPU needed.
 #   kernels/compile.sh [OUT_FOLDER]   nvcc from PATH, or from CUDA_HOME (toolchain.sh prints one); cubins go to OUT_FOLDER
 # Prints registers, static shared memory and spilled bytes of each kernel. Fails if a kernel spills more than its
-# file allows in the line `// limit: spills N` (bytes, stores and loads together).
+# file allows in the line `// limit: spills N` (bytes, stores and loads together), or `// limit: spills N KERNEL` for one.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,6 +31,7 @@ for file in "$here"/*.cu; do
         echo "ERROR  $file: expected a line '// limit: spills N'" >&2
         exit 1
     fi
+    exceptions=$(sed -n 's|^// limit: spills \([0-9][0-9]*\) \([a-z0-9_][a-z0-9_]*\)$|\2=\1|p' "$file" | tr '\n' ' ')
     for arch in sm_80 sm_90a; do
         log=$out/$(basename "$file" .cu).$arch.log
         if ! nvcc -std=c++17 -O3 -arch="$arch" -cubin -Xptxas -v -Werror all-warnings \
@@ -38,7 +39,8 @@ for file in "$here"/*.cu; do
             cat "$log" >&2
             exit 1
         fi
-        awk -v arch="$arch" -v limit="$limit" -v file="$(basename "$file")" '
+        awk -v arch="$arch" -v limit="$limit" -v exceptions="$exceptions" -v file="$(basename "$file")" '
+            BEGIN { n = split(exceptions, e, " "); for (i = 1; i <= n; i++) { split(e[i], kv, "="); allowed[kv[1]] = kv[2] } }
             /Compiling entry function/ { split($0, part, "\047"); kernel = part[2] }
             /bytes spill stores/ { for (i = 2; i <= NF; i++) if ($i == "spill") spills += $(i - 2) }
             /Used [0-9]+ registers/ {
@@ -48,8 +50,9 @@ for file in "$here"/*.cu; do
                     if ($(i + 1) == "bytes" && $(i + 2) ~ /^smem/) shared = $i
                 }
                 printf "%-8s %-34s %9d %7d %7d\n", arch, kernel, registers, shared, spills
-                if (spills > limit) {
-                    printf "ERROR  %s: %s for %s spills %d bytes, expected at most %d\n", file, kernel, arch, spills, limit
+                most = kernel in allowed ? allowed[kernel] + 0 : limit + 0
+                if (spills > most) {
+                    printf "ERROR  %s: %s for %s spills %d bytes, expected at most %d\n", file, kernel, arch, spills, most
                     bad = 1
                 }
                 seen++

@@ -49,6 +49,8 @@ def main():
     libraries = sorted(pathlib.Path(sys.argv[1]).glob("lib*/libnvrtc.so*"))
     if not libraries:
         sys.exit(f"ERROR  expected libnvrtc.so in {sys.argv[1]}/lib")
+    for builtins in libraries[0].parent.glob("libnvrtc-builtins.so.*"):
+        ctypes.CDLL(str(builtins), ctypes.RTLD_GLOBAL)  # NVRTC looks for it by name only
     nvrtc = ctypes.CDLL(str(libraries[0]))
     names = sys.argv[2:] or sorted(p.stem for p in HERE.glob("*.cu"))
     for name in names:

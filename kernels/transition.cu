@@ -2,6 +2,7 @@
 // crates/nn/src/ops/transition.rs.
 //
 // limit: spills 0
+// limit: spills 256 transition_f32_f32_256
 //
 // Shapes    x, residual, out [rows, c]; widen [w, c], narrow [c, w]; norm and biases f32. residual null: the update alone.
 //           out may be x and residual.
