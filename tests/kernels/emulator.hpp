@@ -2,7 +2,8 @@
 // operations of a whole warp. Nothing here is fast; everything is checked:
 // - shared memory and outputs start as NaN; buffers end at a page that may not be touched
 // - asynchronous copies arrive when they are waited for and not before
-// - threads run in a different order each time a case is run, so a missing barrier changes the result
+// - threads run in a different order each time a case is run, once with one warp far ahead, so a missing barrier changes
+//   the result (a missing sync_warp before a load_matrices does not: there the lanes meet anyway)
 // - lanes of a warp that meet in different operations, and barriers that not all reach, end the run
 #pragma once
 #include <algorithm>
@@ -103,7 +104,9 @@ struct Machine {
     long block = 0, blocks = 0;
     int threads = 0, at_barrier = 0, finished = 0;
     std::mt19937 random{1};
-    int schedule = 0; // 0 ascending, 1 descending, else shuffled
+    // 0: threads take turns, ascending. 1: the last warp runs as far as it can, then the one before it, descending.
+    // 2: as 1, warps and lanes shuffled.
+    int schedule = 0;
 };
 inline Machine machine;
 
@@ -224,21 +227,37 @@ inline void run_block(int threads) {
     m.arrived.assign(threads / 32, 0);
     m.order.resize(threads);
     for (int i = 0; i < threads; i++) {
-        m.order[i] = m.schedule == 1 ? threads - 1 - i : i;
+        m.order[i] = i;
         m.fibers[i].index = i;
         prepare(m.fibers[i]);
     }
-    if (m.schedule > 1) std::shuffle(m.order.begin(), m.order.end(), m.random);
+    std::vector<int> warps(threads / 32);
+    for (int w = 0; w < threads / 32; w++) warps[w] = w;
+    if (m.schedule == 1) {
+        std::reverse(m.order.begin(), m.order.end());
+    } else if (m.schedule == 2) {
+        std::shuffle(warps.begin(), warps.end(), m.random);
+        for (int w = 0; w < threads / 32; w++) {
+            for (int l = 0; l < 32; l++) m.order[32 * w + l] = 32 * warps[w] + l;
+            std::shuffle(m.order.begin() + 32 * w, m.order.begin() + 32 * w + 32, m.random);
+        }
+    }
     m.shared->poison();
+    const int together = m.schedule == 0 ? threads : 32; // threads that take turns
     while (m.finished < threads) {
         bool moved = false;
-        for (int i : m.order) {
-            Fiber& f = m.fibers[i];
-            if (f.wait != Wait::none) continue;
-            m.current = &f;
-            enter(f);
-            m.current = nullptr;
-            moved = true;
+        for (int first = 0; first < threads; first += together) {
+            for (bool again = true; again;) {
+                again = false;
+                for (int i = first; i < first + together; i++) {
+                    Fiber& f = m.fibers[m.order[i]];
+                    if (f.wait != Wait::none) continue;
+                    m.current = &f;
+                    enter(f);
+                    m.current = nullptr;
+                    again = moved = true;
+                }
+            }
         }
         if (!moved) {
             std::string where = "nobody can go on:";
