@@ -69,3 +69,59 @@ impl TorsionRows {
         Ok((from_vec(features, &[t, r, WIDTH])?, from_vec(mask, &[t, r])?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::values;
+    use ndarray::{Array, ArrayD, IxDyn};
+    use nn::files::{Arrays, read};
+    use std::path::Path;
+
+    fn array(golden: &Arrays, name: &str) -> ArrayD<f32> {
+        let a = &golden[name];
+        ArrayD::from_shape_vec(IxDyn(a.shape()), a.to_f32()).unwrap()
+    }
+
+    fn input(golden: &Arrays, size: &str) -> TemplateInput {
+        let get = |name: &str| array(golden, &format!("{size}/{name}"));
+        let aatype = get("aatype").mapv(|a| a as i32).into_dimensionality().unwrap();
+        let (t, r) = aatype.dim();
+        TemplateInput {
+            aatype,
+            mask: Array::ones(t),
+            pseudo_beta: Array::zeros((t, r, 3)),
+            pseudo_beta_mask: Array::zeros((t, r)),
+            all_atom_positions: get("positions").into_dimensionality().unwrap(),
+            all_atom_masks: get("mask").into_dimensionality().unwrap(),
+            sum_probs: Array::zeros((t, 1)),
+        }
+    }
+
+    fn config(zero_init: bool) -> Config {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/fold/config.json");
+        let mut json = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let section: &mut serde_json::Value = &mut json;
+        section["model"]["global_config"]["zero_init"] = zero_init.into();
+        Config::from_alphafold_json(section).unwrap()
+    }
+
+    /// Against compiled AlphaFold, where atoms, side chains or residues are missing, atoms coincide or have
+    /// coordinates in spite of their mask: with 1e-6 nothing is left to rounding noise.
+    #[test]
+    fn undefined_torsions_are_alphafolds() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/torsions.safetensors");
+        let golden = read(&path).unwrap().1;
+        for (zero_init, name) in [(true, "noise"), (false, "placeholder")] {
+            let rows = TorsionRows::load(&Params::made_up(7), &config(zero_init)).unwrap();
+            for size in ["2x19", "5x7"] {
+                let got = values(&rows.features(&input(&golden, size)).unwrap().0).unwrap();
+                let want = array(&golden, &format!("{size}/{name}"));
+                assert_eq!(got.len(), want.len());
+                for ((at, want), got) in want.indexed_iter().zip(got) {
+                    assert!((got - want).abs() <= 1e-6, "{name} {size} {at:?}: {got}, AlphaFold {want}");
+                }
+            }
+        }
+    }
+}

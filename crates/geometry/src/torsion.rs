@@ -1,5 +1,6 @@
 //! Torsion angles: of four points, and the seven of each residue as AlphaFold's features hold them.
-//! Suppl. 1.8.4 and 1.7.1; `all_atom.atom37_to_torsion_angles` in AlphaFold, in f32 and its order of operations.
+//! Suppl. 1.8.4 and 1.7.1; `all_atom.atom37_to_torsion_angles` in AlphaFold, in f32 and, as far as rounding can be
+//! seen in the result, operation by operation as XLA compiles it (docs/numerics.md).
 
 use chem::atoms::{C, CA, N, O};
 use chem::chi::{CHI_ATOM37, CHI_MASK, CHI_PI_PERIODIC};
@@ -16,7 +17,8 @@ pub fn dihedral(a: Vector3<f64>, b: Vector3<f64>, c: Vector3<f64>, d: Vector3<f6
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undefined {
     /// Whatever the given coordinates yield, missing atoms (and the residue before the first) at the origin:
-    /// AlphaFold's `placeholder_for_undefined = false`, its default. The values are rounding noise.
+    /// AlphaFold's `placeholder_for_undefined = false`, its default. Where points coincide the values are rounding
+    /// noise, the same noise as AlphaFold's.
     Noise,
     /// (sin, cos) = (1, 0): `placeholder_for_undefined = true`, which AlphaFold sets to `not zero_init`.
     Placeholder,
@@ -100,15 +102,22 @@ pub fn atom37_torsions(
 
 /// Sine and cosine of the torsion about the second and third of four atoms, from the fourth's place in the frame
 /// of the first three. Norms carry AlphaFold's 1e-8 under the root; all atoms in one place give (0, 0).
+///
+/// Where atoms coincide, `y` and `z` are what rounding left, and 1e-8 is too little to hide it. So multiply-adds are
+/// fused where compiled AlphaFold fuses them, on every machine; only the last root and division may differ in the
+/// last bit, which nothing amplifies.
 fn sin_cos([a, b, c, d]: [[f32; 3]; 4]) -> [f32; 2] {
     let e0 = normalize(sub(c, b));
     let side = sub(a, c);
-    let along = dot(side, e0);
-    let e1 = normalize(std::array::from_fn(|i| side[i] - along * e0[i]));
-    let e2 = [e0[1] * e1[2] - e0[2] * e1[1], e0[2] * e1[0] - e0[0] * e1[2], e0[0] * e1[1] - e0[1] * e1[0]];
+    // There each component has a kernel of its own, which repeats this product; x's begins with x.
+    let along = [[0, 1, 2], Y_FIRST, Y_FIRST].map(|order| dot(side, e0, order));
+    let e1 = normalize(std::array::from_fn(|i| (-along[i]).mul_add(e0[i], side[i])));
+    let cross = |i: usize, j: usize| e0[i].mul_add(e1[j], -(e0[j] * e1[i]));
+    let e2 = [cross(1, 2), cross(2, 0), cross(0, 1)];
     // The frame is inverted first and applied then, as there: far from the origin the rounding differs.
-    let (y, z) = (dot(e1, d) + -dot(e1, c), dot(e2, d) + -dot(e2, c));
-    let norm = (z * z + y * y + 1e-8).sqrt();
+    let along = |e: [f32; 3]| dot(e, d, Y_FIRST) - dot(e, c, Y_FIRST);
+    let (y, z) = (along(e1), along(e2));
+    let norm = (z.mul_add(z, y * y) + 1e-8).sqrt();
     [z / norm, y / norm]
 }
 
@@ -116,12 +125,16 @@ fn sub(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }
 
-fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+/// The order of most sums over x, y and z: LLVM folds the first of two products into the second's sum.
+const Y_FIRST: [usize; 3] = [1, 0, 2];
+
+/// The first product is rounded, the others are added to it fused.
+fn dot(a: [f32; 3], b: [f32; 3], [first, second, third]: [usize; 3]) -> f32 {
+    a[third].mul_add(b[third], a[second].mul_add(b[second], a[first] * b[first]))
 }
 
 fn normalize(v: [f32; 3]) -> [f32; 3] {
-    let norm = (v[0] * v[0] + v[1] * v[1] + v[2] * v[2] + 1e-8).sqrt();
+    let norm = (dot(v, v, Y_FIRST) + 1e-8).sqrt();
     [v[0] / norm, v[1] / norm, v[2] / norm]
 }
 
