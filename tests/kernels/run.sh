@@ -13,7 +13,7 @@ fi
 mkdir -p "$out"
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then
-    names=(emulator_test)
+    names=(emulator_test layers)
     for kernel in "$here"/../../kernels/*.cu; do names+=("$(basename "$kernel" .cu)"); done
 fi
 
