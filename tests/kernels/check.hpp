@@ -81,6 +81,18 @@ private:
     size_t n_;
 };
 
+/// Shared memory a block can have on sm_90.
+constexpr size_t MOST_SHARED = 227 * 1024;
+
+/// Takes fewer slots, then fewer warps, until shared(s) fits.
+template <class Shape, class Shared>
+Shape fitted(Shape s, Shared shared) {
+    if constexpr (requires { s.slots; })
+        if (shared(s) > MOST_SHARED) s.slots = 2;
+    while (shared(s) > MOST_SHARED && s.warps > 1) s.warps /= 2;
+    return s;
+}
+
 inline int passed = 0, failed = 0;
 
 inline void verdict(bool good, const std::string& name, const std::string& what) {

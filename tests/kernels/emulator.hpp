@@ -293,6 +293,7 @@ inline void catch_faults() {
 inline void launch(long blocks, int threads, size_t shared_bytes, int schedule, const std::function<void()>& body) {
     Machine& m = machine;
     if (threads % 32 != 0 || threads > 1024 || blocks < 1) fail("grid or block of an impossible size");
+    if (shared_bytes > 227 * 1024) fail("takes " + std::to_string(shared_bytes) + " bytes of shared memory; sm_90 has 232448");
     Guarded shared(shared_bytes);
     m.body = &body;
     m.shared = &shared;

@@ -8,7 +8,14 @@ struct Shape {
 };
 
 template <class X, class W, class Kernel>
-static void check(Kernel kernel, const Shape& s, double scale, double bound) {
+static void check(Kernel kernel, const Shape& asked, double scale, double bound) {
+    auto shared_of = [](const Shape& s) {
+        constexpr int P = Parts<W>::count;
+        const int chunks = (s.hv + 63) / 64 + (s.c + 63) / 64, slots = std::min(std::max(s.slots, 2), chunks);
+        return size_t(slots) * P * 64 * std::max(stride_of(s.c), stride_of(s.hv)) * 2 +
+               size_t(s.warps) * (P * 32 * (stride_of(s.c) + stride_of(s.hv)) * 2 + 4608);
+    };
+    const Shape s = fitted(asked, shared_of);
     const int rows = s.n0 * s.n1;
     Values x = noise(size_t(rows) * s.c, 1, scale), o = noise(size_t(rows) * s.hv, 2);
     Values wg = noise(size_t(s.hv) * s.c, 3, 0.3), wo = noise(size_t(s.c) * s.hv, 4, 0.3);
@@ -25,14 +32,10 @@ static void check(Kernel kernel, const Shape& s, double scale, double bound) {
     t.stride0 = s.swapped ? s.c : i64(s.n1) * s.c, t.stride1 = s.swapped ? i64(s.n0) * s.c : s.c;
     t.n0 = s.n0, t.n1 = s.n1, t.c = s.c, t.hv = s.hv, t.slots = s.slots;
 
-    constexpr int P = Parts<W>::count;
-    const int chunks = (s.hv + 63) / 64 + (s.c + 63) / 64, slots = std::min(std::max(s.slots, 2), chunks);
-    const size_t shared = size_t(slots) * P * 64 * std::max(stride_of(s.c), stride_of(s.hv)) * 2 +
-                          size_t(s.warps) * (P * 32 * (stride_of(s.c) + stride_of(s.hv)) * 2 + 4608);
     char name[160];
     std::snprintf(name, sizeof name, "gate_output %s/%s [%d,%d,%d] hv=%d%s%s%s x~%g", type_name<X>(), type_name<W>(), s.n0, s.n1, s.c,
                   s.hv, s.swapped ? " swapped" : "", s.residual ? " residual" : "", s.in_place ? " in place" : "", scale);
-    run(name, s.blocks, 32 * s.warps, shared, {&out.memory()}, kernel, t);
+    run(name, s.blocks, 32 * s.warps, shared_of(s), {&out.memory()}, kernel, t);
 
     Values got, want;
     for (int row = 0; row < rows; row++) {

@@ -9,7 +9,13 @@ struct Shape {
 
 /// x times `scale` plus `shift`: huge, tiny and far from 0.
 template <class X, class W, class Kernel>
-static void check(Kernel kernel, const Shape& s, double scale, double shift, double bound) {
+static void check(Kernel kernel, const Shape& asked, double scale, double shift, double bound) {
+    auto shared_of = [](const Shape& s) {
+        constexpr int P = Parts<W>::count;
+        const int chunks = (s.width + s.heads + 63) / 64, slots = std::min(std::max(s.slots, 2), std::max(chunks, 2));
+        return size_t(slots) * P * 64 * stride_of(s.c) * 2 + size_t(s.warps) * (P * 32 * stride_of(s.c) * 2 + 4608);
+    };
+    const Shape s = fitted(asked, shared_of);
     const int rows = s.n0 * s.n1, columns = s.width + s.heads;
     Values x = noise(size_t(rows) * s.c, 1, scale, shift), w = noise(size_t(columns) * s.c, 2, 0.3);
     Values ns = noise(s.c, 3, 0.2, 1), no = noise(s.c, 4, 0.3), b = noise(columns, 5), mask = coins(rows, 6, 0.8);
@@ -30,13 +36,10 @@ static void check(Kernel kernel, const Shape& s, double scale, double shift, dou
     t.heads_stride = i64(s.n0) * ld, t.heads_stride0 = ld;
     t.scale = 0.37f, t.heads_scale = LOG2E;
 
-    constexpr int P = Parts<W>::count;
-    const int slots = std::min(std::max(s.slots, 2), std::max((columns + 63) / 64, 2));
-    const size_t shared = size_t(slots) * P * 64 * stride_of(s.c) * 2 + size_t(s.warps) * (P * 32 * stride_of(s.c) * 2 + 4608);
     char name[160];
     std::snprintf(name, sizeof name, "layer_norm_project %s/%s [%d,%d,%d]%s -> %d+%d x~%g+%g", type_name<X>(), type_name<W>(), s.n0,
                   s.n1, s.c, s.swapped ? " swapped" : "", s.width, s.heads, scale, shift);
-    run(name, s.blocks, 32 * s.warps, shared, {&out.memory(), &heads.memory()}, kernel, t);
+    run(name, s.blocks, 32 * s.warps, shared_of(s), {&out.memory(), &heads.memory()}, kernel, t);
 
     Values got, want, got_heads, want_heads;
     bool pad = true;

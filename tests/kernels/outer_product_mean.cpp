@@ -26,7 +26,9 @@ static void check_counts(int s, int r) {
 }
 
 template <class X, class W, class Kernel>
-static void check(Kernel kernel, const Shape& s, double scale, double bound) {
+static void check(Kernel kernel, const Shape& asked, double scale, double bound) {
+    auto shared_of = [](const Shape& s) { return 2 * Parts<W>::count * (128 + size_t(s.warps) * 32) * 72 * 2 + s.warps * 4608; };
+    const Shape s = fitted(asked, shared_of);
     const size_t pairs = size_t(s.r) * s.r, k = size_t(s.e) * s.e;
     Values outer = noise(s.residues * s.e * size_t(s.r) * s.e, 1, scale), w = noise(s.cz * k, 2, 0.3), b = noise(s.cz, 3);
     Values z = noise(pairs * s.cz, 4), counts(pairs);
@@ -40,14 +42,12 @@ static void check(Kernel kernel, const Shape& s, double scale, double bound) {
     t.residual = s.residual ? bz.data() : nullptr, t.out = out.data();
     t.first_residue = s.first, t.residues = s.residues, t.r = s.r, t.e = s.e, t.cz = s.cz;
 
-    constexpr int P = Parts<W>::count;
-    const size_t shared = 2 * P * (128 + size_t(s.warps) * 32) * 72 * 2 + s.warps * 4608;
     const int mine = s.residues * s.r;
     const long blocks = long((mine + 32 * s.warps - 1) / (32 * s.warps)) * ((s.cz + 127) / 128);
     char name[160];
     std::snprintf(name, sizeof name, "outer_product_project %s/%s r=%d e=%d cz=%d residues %d+%d%s outer~%g", type_name<X>(),
                   type_name<W>(), s.r, s.e, s.cz, s.first, s.residues, s.residual ? " residual in place" : "", scale);
-    run(name, blocks, 32 * s.warps, shared, {&out.memory()}, kernel, t);
+    run(name, blocks, 32 * s.warps, shared_of(s), {&out.memory()}, kernel, t);
 
     Values got, want;
     bool others = true;

@@ -8,7 +8,14 @@ struct Shape {
 };
 
 template <class X, class W, int MOST, class Kernel>
-static void check(Kernel kernel, const Shape& s, double scale, double bound) {
+static void check(Kernel kernel, const Shape& asked, double scale, double bound) {
+    auto shared_of = [](const Shape& s) {
+        constexpr int P = Parts<W>::count;
+        const int chunks = 2 * ((s.w + 63) / 64), slots = std::min(std::max(s.slots, 2), chunks);
+        return size_t(slots) * P * std::max(64 * stride_of(s.c), MOST * 72) * 2 +
+               size_t(s.warps) * (P * 16 * (stride_of(s.c) + 72) * 2 + 4608);
+    };
+    const Shape s = fitted(asked, shared_of);
     Values x = noise(size_t(s.rows) * s.c, 1, scale), w1 = noise(size_t(s.w) * s.c, 2, 0.3), w2 = noise(size_t(s.c) * s.w, 3, 0.3);
     Values ns = noise(s.c, 4, 0.2, 1), no = noise(s.c, 5, 0.3), b1 = noise(s.w, 6), b2 = noise(s.c, 7);
     Buffer<X> bx(x), fresh(size_t(s.rows) * s.c);
@@ -21,14 +28,10 @@ static void check(Kernel kernel, const Shape& s, double scale, double bound) {
     t.residual = s.residual ? bx.data() : nullptr, t.out = out.data();
     t.rows = s.rows, t.c = s.c, t.w = s.w, t.slots = s.slots;
 
-    constexpr int P = Parts<W>::count;
-    const int chunks = 2 * ((s.w + 63) / 64), slots = std::min(std::max(s.slots, 2), chunks);
-    const size_t shared = size_t(slots) * P * std::max(64 * stride_of(s.c), MOST * 72) * 2 +
-                          size_t(s.warps) * (P * 16 * (stride_of(s.c) + 72) * 2 + 4608);
     char name[160];
     std::snprintf(name, sizeof name, "transition %s/%s [%d,%d] w=%d%s%s x~%g", type_name<X>(), type_name<W>(), s.rows, s.c, s.w,
                   s.residual ? " residual" : "", s.in_place ? " in place" : "", scale);
-    run(name, s.blocks, 32 * s.warps, shared, {&out.memory()}, kernel, t);
+    run(name, s.blocks, 32 * s.warps, shared_of(s), {&out.memory()}, kernel, t);
 
     Values want;
     for (int row = 0; row < s.rows; row++) {

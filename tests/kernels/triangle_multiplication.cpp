@@ -19,7 +19,10 @@ static size_t output_shared(int parts, const Shape& s) {
 }
 
 template <class X, class W, class Project, class Output>
-static void check(Project project, Output output, const Shape& s, double scale, double bound) {
+static void check(Project project, Output output, const Shape& asked, double scale, double bound) {
+    const Shape s = fitted(asked, [](const Shape& s) {
+        return std::max(project_shared(Parts<W>::count, s), output_shared(Parts<W>::count, s));
+    });
     const int rows = s.n * s.n;
     const i64 ld = (s.n + 7) / 8 * 8;
     Values z = noise(size_t(rows) * s.cz, 1, scale), mask = coins(rows, 2, 0.8);
