@@ -1,6 +1,7 @@
 //! Softmax attention of one head over a block of queries; the full logits matrix never exists.
 
-use super::gemm::{Finish, Mat, Packed, gemm, padded};
+use super::gemm::{Finish, gemm};
+use super::packed::{Mat, Packed, padded};
 use super::rows::{scale_row, softmax_row};
 use super::scratch::scratch;
 

@@ -5,7 +5,9 @@
 
 mod attention;
 mod gemm;
+mod kernels;
 mod level;
+mod packed;
 mod parts;
 mod peak;
 mod rows;
@@ -15,8 +17,9 @@ mod threads;
 mod transpose;
 
 pub use attention::{HeadBlock, attend};
-pub use gemm::{Finish, Mat, Packed, Panels, gemm, gemm_parallel, padded};
+pub use gemm::{Finish, gemm, gemm_parallel};
 pub use level::{Level, level};
+pub use packed::{Mat, Packed, Panels, padded};
 pub use parts::{add_transposed_product, sum_parts};
 pub use peak::fma_peak;
 pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, scale_row, softmax_row};

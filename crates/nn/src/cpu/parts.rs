@@ -2,7 +2,8 @@
 //! rows are cut into a fixed number of parts, each part is summed by one thread, the parts are added in
 //! order.
 
-use super::gemm::{Finish, Mat, Packed, gemm, padded};
+use super::gemm::{Finish, gemm};
+use super::packed::{Mat, Packed, padded};
 use super::scratch::scratch;
 use super::threads::{SharedMut, for_blocks};
 use super::transpose::transpose;

@@ -1,5 +1,6 @@
-//! `foldry bench`: how fast the network runs here, and how far that is from what the cores can do.
+//! `foldry bench model`: one pass of the full-size network.
 
+use super::usage::{cpu_seconds, forget_peak, peak_memory};
 use crate::{machine, plan};
 use anyhow::{Result, anyhow};
 use features::{Duplicates, FeatureConfig, RawFeatures};
@@ -8,21 +9,8 @@ use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// Time the network with made-up parameters and report its share of the machine's peak.
 #[derive(clap::Args)]
 pub struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(clap::Subcommand)]
-enum What {
-    /// One pass of the full-size network (model_5_ptm: 48 Evoformer and 4 extra-MSA blocks)
-    Model(ModelArgs),
-}
-
-#[derive(clap::Args)]
-struct ModelArgs {
     /// Residues, one run each
     #[arg(long, value_delimiter = ',', default_values_t = [64usize, 128, 256])]
     lengths: Vec<usize>,
@@ -41,8 +29,7 @@ struct ModelArgs {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<()> {
-    let What::Model(args) = args.what;
+pub fn run(args: &Args) -> Result<()> {
     let mut config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
     config.embeddings_and_evoformer.evoformer_num_block = args.blocks;
     let model = Model::made_up(&config, 1)?;
@@ -105,26 +92,4 @@ fn sample(r: usize, msa: usize, extra: usize) -> Result<Vec<features::ModelInput
     config.eval.max_msa_clusters = msa;
     let raw = RawFeatures::new(&query, &[&alignment], Duplicates::Keep)?;
     Ok(features::process(&raw, &config, 1)?.samples)
-}
-
-/// CPU time of this process, all threads; 0 where the system does not tell.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> =
-        stat.rsplit(')').next().unwrap_or("").split_whitespace().filter_map(|f| f.parse().ok()).collect();
-    // utime and stime, the 14th and 15th fields; the state letter before them is no number. Ticks of 10 ms.
-    fields.get(10..12).map_or(0.0, |t| (t[0] + t[1]) / 100.0)
-}
-
-/// Begins the record of [`peak_memory`] anew, where the system can.
-fn forget_peak() {
-    // On other systems the file is not there, and the peak is that of all runs so far.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-/// Most memory this process has held, bytes; 0 where the system does not tell.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }

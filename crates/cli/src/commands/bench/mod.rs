@@ -1,0 +1,29 @@
+//! `foldry bench`: how fast the network runs here, and how far that is from what the cores can do.
+
+mod cases;
+mod model;
+mod op;
+mod usage;
+
+/// Time the network with made-up parameters and report its share of the machine's peak.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// One pass of the full-size network (model_5_ptm: 48 Evoformer and 4 extra-MSA blocks)
+    Model(model::Args),
+    /// Each operation of a block by itself, forward and backward
+    Op(op::Args),
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match args.what {
+        What::Model(args) => model::run(&args),
+        What::Op(args) => op::run(&args),
+    }
+}
