@@ -51,7 +51,7 @@ pub fn check(model: &Value) -> Result<Vec<String>> {
     {
         notes.push(
             "model.global_config.zero_init is true: template torsions that no atoms define are rounding noise, \
-             in AlphaFold too"
+             as of AlphaFold compiled for a CPU with fused multiply-add; other builds of AlphaFold differ"
                 .into(),
         );
     }
