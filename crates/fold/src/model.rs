@@ -94,6 +94,7 @@ pub struct PassDone {
 }
 
 /// A predicted structure with confidences.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prediction {
     /// Å; zero for atoms a residue does not have.
     pub positions: Vec<[[f32; 3]; 37]>,
@@ -109,6 +110,14 @@ pub struct Prediction {
     pub ptm: Option<f32>,
     /// Passes done.
     pub passes: usize,
+}
+
+impl Prediction {
+    /// Mean confidence over residues, 0–100.
+    pub fn mean_plddt(&self) -> f32 {
+        let sum: f64 = self.plddt.iter().map(|&p| f64::from(p)).sum();
+        (sum / self.plddt.len().max(1) as f64) as f32
+    }
 }
 
 /// Told after every block; `Break` stops the prediction.

@@ -1,7 +1,6 @@
 //! Parameters and configuration become a network; its prediction becomes what the files need.
 
 use super::choose::{Chosen, preset_of};
-use super::outputs::Predicted;
 use crate::commands::weights::sha256;
 use crate::failure::bad_input;
 use crate::plan::Dims;
@@ -9,7 +8,7 @@ use anyhow::Context;
 use candle_core::{Device, Tensor};
 use features::{FeatureConfig, FeatureSet};
 use fold::names::Summary;
-use fold::{Config, Model, PredictOptions, Step};
+use fold::{Config, Model, PredictOptions, Prediction, Step};
 use nn::files::{Arrays, Dtype};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -110,7 +109,7 @@ impl Network {
         features: &FeatureSet,
         options: &PredictOptions,
         watch: &mut dyn FnMut(&Step) -> ControlFlow<()>,
-    ) -> anyhow::Result<Option<Predicted>> {
+    ) -> anyhow::Result<Option<Prediction>> {
         let model = match self.loaded.take() {
             Some(model) => model,
             None => self.load()?,
@@ -118,15 +117,7 @@ impl Network {
         let outcome = model.predict(features, options, watch);
         self.loaded = Some(model);
         match outcome {
-            Ok(p) => Ok(Some(Predicted {
-                positions: p.positions,
-                mask: p.mask,
-                plddt: p.plddt,
-                pae: p.pae,
-                max_pae: p.max_pae,
-                ptm: p.ptm,
-                passes: p.passes,
-            })),
+            Ok(prediction) => Ok(Some(prediction)),
             Err(fold::Error::Stopped) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -1,35 +1,9 @@
 //! The files of one prediction.
 
 use super::draft::Draft;
+use fold::Prediction;
 use serde_json::{Value, json};
-use structure::{PredictedChain, Prediction, Provenance};
-
-/// What the network says of r residues.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Predicted {
-    /// atom37 coordinates, Å.
-    pub positions: Vec<[[f32; 3]; 37]>,
-    /// Which of them there are.
-    pub mask: Vec<[bool; 37]>,
-    /// Confidence, 0–100.
-    pub plddt: Vec<f32>,
-    /// Predicted aligned error \[r * r\], Å, of networks that have it.
-    pub pae: Option<Vec<f32>>,
-    /// The largest error the head can say, Å.
-    pub max_pae: Option<f32>,
-    /// Predicted TM-score, 0–1.
-    pub ptm: Option<f32>,
-    /// Passes run.
-    pub passes: usize,
-}
-
-impl Predicted {
-    /// Mean over residues, 0–100.
-    pub fn mean_plddt(&self) -> f32 {
-        let sum: f64 = self.plddt.iter().map(|&p| f64::from(p)).sum();
-        (sum / self.plddt.len().max(1) as f64) as f32
-    }
-}
+use structure::{PredictedChain, Provenance};
 
 /// Writes `rank_NNN.{pdb,cif,scores.json,pae.json}`; the names of the files.
 ///
@@ -39,7 +13,7 @@ pub fn write_model(
     name: &str,
     sequence: &str,
     rank: usize,
-    model: &Predicted,
+    model: &Prediction,
     provenance: &Provenance,
 ) -> anyhow::Result<Vec<String>> {
     let stem = format!("rank_{rank:03}");
@@ -50,7 +24,7 @@ pub fn write_model(
     let numbers = (1..=aatype.len() as i32).collect();
     let chain = PredictedChain { id: "A".into(), aatype, numbers };
     let (positions, mask) = (model.positions.clone(), model.mask.clone());
-    let prediction = Prediction::new(name, vec![chain], positions, mask, model.plddt.clone())?;
+    let prediction = structure::Prediction::new(name, vec![chain], positions, mask, model.plddt.clone())?;
     let mut files = vec![
         (format!("{stem}.pdb"), structure::write_pdb(&prediction)),
         (format!("{stem}.cif"), structure::write_modelcif(&prediction, provenance)),
@@ -76,7 +50,7 @@ fn two(value: f32) -> Value {
     json!((f64::from(value) * 100.0).round() / 100.0)
 }
 
-fn scores(model: &Predicted) -> Value {
+fn scores(model: &Prediction) -> Value {
     let r = model.plddt.len();
     let rows = |pae: &Vec<f32>| -> Vec<Vec<Value>> {
         pae.chunks(r.max(1)).map(|row| row.iter().map(|&v| two(v)).collect()).collect()
@@ -92,7 +66,7 @@ fn scores(model: &Predicted) -> Value {
 }
 
 /// A list of one object with whole Å, as AlphaFold DB serves it; `None` without a PAE head.
-fn alphafold_db_pae(model: &Predicted) -> Option<Value> {
+fn alphafold_db_pae(model: &Prediction) -> Option<Value> {
     let r = model.plddt.len().max(1);
     let rows: Vec<Vec<i32>> =
         model.pae.as_ref()?.chunks(r).map(|row| row.iter().map(|v| v.round() as i32).collect()).collect();
@@ -100,7 +74,7 @@ fn alphafold_db_pae(model: &Predicted) -> Option<Value> {
 }
 
 /// N, Cα, C and O of each residue, for the report's view; `None` where one is missing, as in `X`.
-pub fn backbone(model: &Predicted) -> Vec<Option<[[f32; 3]; 4]>> {
+pub fn backbone(model: &Prediction) -> Vec<Option<[[f32; 3]; 4]>> {
     let atoms = ["N", "CA", "C", "O"].map(|name| chem::atoms::atom_order(name).unwrap_or(0));
     let residues = model.positions.iter().zip(&model.mask);
     residues
@@ -109,12 +83,12 @@ pub fn backbone(model: &Predicted) -> Vec<Option<[[f32; 3]; 4]>> {
 }
 
 #[cfg(test)]
-pub(super) fn example(sequence: &str, plddt: f32) -> Predicted {
+pub(super) fn example(sequence: &str, plddt: f32) -> Prediction {
     let r = sequence.len();
     let mut mask = [false; 37];
     mask[..3].fill(true);
     mask[4] = true;
-    Predicted {
+    Prediction {
         positions: (0..r).map(|i| std::array::from_fn(|atom| [3.8 * i as f32, atom as f32, 0.125])).collect(),
         mask: vec![mask; r],
         plddt: (0..r).map(|i| plddt - i as f32).collect(),
@@ -197,7 +171,7 @@ mod tests {
     #[test]
     fn without_a_pae_head_there_is_no_pae_file() {
         let folder = tempfile::tempdir().unwrap();
-        let model = Predicted { pae: None, max_pae: None, ptm: None, ..example("MKV", 50.0) };
+        let model = Prediction { pae: None, max_pae: None, ptm: None, ..example("MKV", 50.0) };
         let draft = Draft::begin(folder.path(), "t").unwrap();
         let files = write_model(&draft, "t", "MKV", 1, &model, &Provenance::default()).unwrap();
         assert_eq!(files.len(), 3);

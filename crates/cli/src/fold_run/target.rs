@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::network::Network;
-use super::outputs::{self, Predicted, backbone, write_model};
+use super::outputs::{self, backbone, write_model};
 use super::progress::Progress;
 use super::receipt::{self, Found, Receipt, Settings};
 use super::templates::{self, Template};
@@ -12,6 +12,7 @@ use crate::machine;
 use crate::plan::Plan;
 use crate::report::{Model as ReportModel, Report, render};
 use features::{Duplicates, FeatureConfig, FeatureSet, RawFeatures};
+use fold::Prediction;
 use msa::{Msa, Target};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
@@ -123,7 +124,7 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
     disk::check(&run.folder, bytes, "the result")?;
 
     let draft = Draft::begin(&run.folder, &target.name)?;
-    let mut ranked: Vec<(u64, Predicted)> = Vec::new();
+    let mut ranked: Vec<(u64, Prediction)> = Vec::new();
     let mut features_sha256 = Vec::new();
     let mut timings = json!({"features": 0.0, "network": 0.0});
     for seed in (0..run.settings.num_seeds as u64).map(|i| run.settings.seed + i) {
@@ -237,7 +238,7 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    fn provenance(&self, seed: u64, model: &Predicted) -> Provenance {
+    fn provenance(&self, seed: u64, model: &Prediction) -> Provenance {
         let rows = self.msa.rows();
         Provenance {
             software: "foldry".into(),
@@ -257,7 +258,7 @@ impl Facts<'_> {
         }
     }
 
-    fn report(&self, ranked: &[(u64, Predicted)], receipt: &Receipt, seconds: f64) -> Report {
+    fn report(&self, ranked: &[(u64, Prediction)], receipt: &Receipt, seconds: f64) -> Report {
         let pair = |name: &str, value: String| (name.to_string(), value);
         let models = ranked.iter().enumerate().map(|(i, (seed, model))| {
             let mut facts = vec![pair("Mean pLDDT", format!("{:.1}", model.mean_plddt()))];

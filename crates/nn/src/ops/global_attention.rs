@@ -2,7 +2,7 @@
 //! values without a head dimension. AF2 Suppl. Alg. 19.
 
 use super::plain;
-use super::sums::{Sums, add_rows};
+use super::sums::{Sums, add_rows, gradients};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gate_backward_row, gemm,
     layer_norm_backward_row, layer_norm_row, mul_sigmoid, scale_row, scratch, softmax_backward_row,
@@ -10,7 +10,7 @@ use crate::cpu::{
 };
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
-use candle_core::{Device, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 /// Weights of one global attention; linear weights are `[out, in]`.
 pub struct GlobalAttentionWeights<'a> {
@@ -71,18 +71,9 @@ impl Fused for GlobalAttention {
                 let (gated, buffer) = buffer.split_at_mut(s * hv);
                 let (mean, buffer) = buffer.split_at_mut(c);
                 let (q, o) = buffer.split_at_mut(hd);
-                mean.fill(0.0);
-                let mut count = EPS;
-                for i in 0..s {
-                    let row = &mut normed[i * c..][..c];
-                    // SAFETY: only this column's thread writes here, and later.
-                    layer_norm_row(unsafe { m.range((i * r + column) * c, c) }, &scale, &offset, row);
-                    let present = mask[i * r + column];
-                    count += present;
-                    mean.iter_mut().zip(&*row).for_each(|(a, &x)| *a += present * x);
-                    bias[i] = 1e9 * (present - 1.0);
-                }
-                mean.iter_mut().for_each(|a| *a /= count);
+                // SAFETY: only this column's thread writes here, and later.
+                let x = |i: usize| (unsafe { m.range((i * r + column) * c, c) }, mask[i * r + column]);
+                normalise(x, (&scale, &offset), normed, bias, mean);
                 gemm(Mat::new(mean, c), 1, &query, q, hd, Finish::default());
                 gemm(Mat::new(normed, c), s, &project, kvg, width, Finish::default());
                 let keys = {
@@ -173,18 +164,11 @@ impl Fused for GlobalAttention {
                 let (q, buffer) = buffer.split_at_mut(hd);
                 let (dq, buffer) = buffer.split_at_mut(hd);
                 let (o, dout) = buffer.split_at_mut(hv);
-                mean.fill(0.0);
-                let mut count = EPS;
+                let x = |i: usize| (&m[at(i)..][..c], mask[i * r + column]);
+                let count = normalise(x, (&scale, &offset), normed, bias, mean);
                 for i in 0..s {
-                    let row = &mut normed[i * c..][..c];
-                    layer_norm_row(&m[at(i)..][..c], &scale, &offset, row);
                     grad_row[i * c..][..c].copy_from_slice(&grad[at(i)..][..c]);
-                    let present = mask[i * r + column];
-                    count += present;
-                    mean.iter_mut().zip(&*row).for_each(|(a, &x)| *a += present * x);
-                    bias[i] = 1e9 * (present - 1.0);
                 }
-                mean.iter_mut().for_each(|a| *a /= count);
                 gemm(Mat::new(mean, c), 1, &query, q, hd, Finish::default());
                 gemm(Mat::new(normed, c), s, &project, kvg, width, Finish::default());
 
@@ -249,13 +233,30 @@ impl Fused for GlobalAttention {
                 }
             });
         });
-        let mut grads = vec![None; t.len()];
-        if wanted[0] {
-            grads[0] = Some(Tensor::from_vec(dm, t[0].shape(), &Device::Cpu)?);
-        }
-        sums.give(&total, t, wanted, &mut grads)?;
-        Ok(grads)
+        gradients(dm, &[(&sums, &total)], t, wanted)
     }
+}
+
+/// One column, given its rows and which are present: its normalised rows, the keys' mask, and the mean of the
+/// present rows. Returns how many they are.
+fn normalise<'a>(
+    column: impl Fn(usize) -> (&'a [f32], f32),
+    norm: (&[f32], &[f32]),
+    normed: &mut [f32],
+    bias: &mut [f32],
+    mean: &mut [f32],
+) -> f32 {
+    mean.fill(0.0);
+    let mut count = EPS;
+    for (i, (row, bias)) in normed.chunks_exact_mut(mean.len()).zip(bias).enumerate() {
+        let (x, present) = column(i);
+        layer_norm_row(x, norm.0, norm.1, row);
+        count += present;
+        mean.iter_mut().zip(row).for_each(|(a, x)| *a += present * *x);
+        *bias = 1e9 * (present - 1.0);
+    }
+    mean.iter_mut().for_each(|a| *a /= count);
+    count
 }
 
 #[cfg(test)]

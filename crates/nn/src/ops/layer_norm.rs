@@ -1,11 +1,11 @@
 //! Layer norm over the last dimension, ε = 1e-5 as in haiku.
 
 use super::plain;
-use super::sums::Sums;
+use super::sums::{Sums, gradients};
 use crate::cpu::{SharedMut, for_blocks, layer_norm_backward_row, layer_norm_row, scratch, sum_parts};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
-use candle_core::{Device, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 /// LN(x)·scale + offset.
 /// - `x` `[.., c]`; `scale`, `offset` `[c]`
@@ -66,12 +66,7 @@ impl Fused for LayerNorm {
                 layer_norm_backward_row(&x[at..][..c], &scale, &grad[at..][..c], dx, dscale, doffset);
             }
         });
-        let mut grads = vec![None; 3];
-        if wanted[0] {
-            grads[0] = Some(Tensor::from_vec(dx, t[0].shape(), &Device::Cpu)?);
-        }
-        sums.give(&total, t, wanted, &mut grads)?;
-        Ok(grads)
+        gradients(dx, &[(&sums, &total)], t, wanted)
     }
 }
 

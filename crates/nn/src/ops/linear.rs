@@ -1,14 +1,14 @@
 //! Linear layer y = x·Wᵀ + b, optionally followed by ReLU.
 
 use super::plain;
-use super::sums::{Sums, add_rows};
+use super::sums::{Sums, add_rows, gradients};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, gemm, gemm_parallel, relu_backward_row, scratch,
     sum_parts,
 };
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
-use candle_core::{Device, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 /// x·Wᵀ + b.
 /// - `x` `[.., in]`; `w` `[out, in]`; `b` `[out]` or none
@@ -128,12 +128,7 @@ impl Fused for Linear {
                 go(passed);
             });
         });
-        let mut grads = vec![None; t.len()];
-        if wanted[0] {
-            grads[0] = Some(Tensor::from_vec(dx, t[0].shape(), &Device::Cpu)?);
-        }
-        sums.give(&total, t, wanted, &mut grads)?;
-        Ok(grads)
+        gradients(dx, &[(&sums, &total)], t, wanted)
     }
 }
 

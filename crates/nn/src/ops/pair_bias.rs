@@ -2,14 +2,14 @@
 //! AF2 Suppl. Alg. 7 line 3, Alg. 13 and 14 line 3.
 
 use super::plain;
-use super::sums::Sums;
+use super::sums::{Sums, gradients};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
     layer_norm_row, scratch, sum_parts, transpose,
 };
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
-use candle_core::{Device, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 /// Bias `[h, q, k]` from `z` `[r, r, c]`: LN(z)·Wᵀ with W `[h, c]`.
 /// `swapped` reads z[k, q] for query q and key k (triangle attention around the ending node).
@@ -99,12 +99,7 @@ impl Fused for PairBias {
                 }
             });
         });
-        let mut grads = vec![None; 4];
-        if wanted[0] {
-            grads[0] = Some(Tensor::from_vec(dz, t[0].shape(), &Device::Cpu)?);
-        }
-        sums.give(&total, t, wanted, &mut grads)?;
-        Ok(grads)
+        gradients(dz, &[(&sums, &total)], t, wanted)
     }
 }
 

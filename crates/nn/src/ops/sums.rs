@@ -52,22 +52,28 @@ impl Sums {
         let found = self.places.iter().find(|(input, _)| *input == i);
         found.map(|(_, place)| place.clone()).expect("every summed input has a place")
     }
+}
 
-    /// Puts those wanted among `grads`.
-    ///
-    /// # Errors  If a tensor cannot be made.
-    pub fn give(
-        &self,
-        sum: &[f32],
-        inputs: &[Tensor],
-        wanted: &[bool],
-        grads: &mut [Option<Tensor>],
-    ) -> Result<()> {
-        for (i, place) in self.places.iter().filter(|(i, _)| wanted[*i]) {
+/// The gradients of a backward pass: `dx` that of the first input, the others from buffers with their places.
+/// Inputs that need none get none.
+///
+/// # Errors  If a tensor cannot be made.
+pub(super) fn gradients(
+    dx: Vec<f32>,
+    sums: &[(&Sums, &[f32])],
+    inputs: &[Tensor],
+    wanted: &[bool],
+) -> Result<Vec<Option<Tensor>>> {
+    let mut grads = vec![None; inputs.len()];
+    if wanted[0] {
+        grads[0] = Some(Tensor::from_vec(dx, inputs[0].shape(), &Device::Cpu)?);
+    }
+    for (sums, sum) in sums {
+        for (i, place) in sums.places.iter().filter(|(i, _)| wanted[*i]) {
             grads[*i] = Some(Tensor::from_slice(&sum[place.clone()], inputs[*i].shape(), &Device::Cpu)?);
         }
-        Ok(())
     }
+    Ok(grads)
 }
 
 /// `sum` plus all `rows` of its length, which start every `stride` elements; nothing if it is empty.
@@ -87,18 +93,19 @@ mod tests {
 
     #[test]
     fn unwanted_groups_take_no_place() {
-        let inputs = [3, 5, 7, 2].map(|n| Tensor::zeros(n, DType::F32, &Device::Cpu).unwrap());
-        let wanted = [true, false, false, true];
-        let sums = Sums::new(&inputs, &wanted, &[&[2], &[0, 1], &[3]]);
+        let inputs = [4, 3, 5, 7, 2].map(|n| Tensor::zeros(n, DType::F32, &Device::Cpu).unwrap());
+        let wanted = [true, true, false, false, true];
+        let sums = Sums::new(&inputs, &wanted, &[&[3], &[1, 2], &[4]]);
         let mut buffer = sums.buffer();
         assert_eq!(buffer.len(), 10);
-        let (first, second) = sums.pair(&mut buffer, 0);
+        let (first, second) = sums.pair(&mut buffer, 1);
         assert_eq!((first.len(), second.len()), (3, 5));
-        assert!(sums.of(&mut buffer, 2).is_empty());
-        add_rows(sums.of(&mut buffer, 3), &[1.0, 2.0, 9.0, 3.0, 4.0], 3, 2);
-        let mut grads = vec![None; 4];
-        sums.give(&buffer, &inputs, &wanted, &mut grads).unwrap();
-        assert!(grads[1].is_none() && grads[2].is_none());
-        assert_eq!(grads[3].as_ref().unwrap().to_vec1::<f32>().unwrap(), [4.0, 6.0]);
+        assert!(sums.of(&mut buffer, 3).is_empty());
+        add_rows(sums.of(&mut buffer, 4), &[1.0, 2.0, 9.0, 3.0, 4.0], 3, 2);
+        let grads = gradients(vec![5.0; 4], &[(&sums, &buffer)], &inputs, &wanted).unwrap();
+        assert_eq!(grads[0].as_ref().unwrap().to_vec1::<f32>().unwrap(), [5.0; 4]);
+        assert_eq!(grads[1].as_ref().unwrap().to_vec1::<f32>().unwrap(), [0.0; 3]);
+        assert!(grads[2].is_none() && grads[3].is_none());
+        assert_eq!(grads[4].as_ref().unwrap().to_vec1::<f32>().unwrap(), [4.0, 6.0]);
     }
 }

@@ -3,14 +3,14 @@
 //! Fused over blocks of rows, so that the widened activations stay in the cache.
 
 use super::plain;
-use super::sums::{Sums, add_rows};
+use super::sums::{Sums, add_rows, gradients};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
     layer_norm_row, padded, relu_backward_row, scratch, sum_parts,
 };
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
-use candle_core::{Device, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 /// Weights of one transition; linear weights are `[out, in]`.
 pub struct TransitionWeights<'a> {
@@ -119,12 +119,7 @@ impl Fused for Transition {
                 }
             });
         });
-        let mut grads = vec![None; 7];
-        if wanted[0] {
-            grads[0] = Some(Tensor::from_vec(dx, t[0].shape(), &Device::Cpu)?);
-        }
-        sums.give(&total, t, wanted, &mut grads)?;
-        Ok(grads)
+        gradients(dx, &[(&sums, &total)], t, wanted)
     }
 }
 

@@ -10,9 +10,9 @@ use crate::cpu::{
     layer_norm_row, mul_sigmoid, padded, scale_row, scratch, softmax_backward_row, softmax_row, sum_parts,
     transpose,
 };
-use crate::ops::sums::{Sums, add_rows};
+use crate::ops::sums::{Sums, add_rows, gradients};
 use crate::ops::{value, values};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 /// Queries whose probabilities are held at a time.
 const QUERIES: usize = 96;
@@ -147,12 +147,7 @@ pub(super) fn backward(
             }
         });
     });
-    let mut grads = vec![None; t.len()];
-    if wanted[0] {
-        grads[0] = Some(Tensor::from_vec(dx, t[0].shape(), &Device::Cpu)?);
-    }
-    sums.give(&total, t, wanted, &mut grads)?;
-    Ok(grads)
+    gradients(dx, &[(&sums, &total)], t, wanted)
 }
 
 #[cfg(test)]

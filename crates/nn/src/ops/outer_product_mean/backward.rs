@@ -10,10 +10,10 @@ use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, gemm, layer_norm_backward_row, layer_norm_row,
     padded, scale_row, scratch, sum_parts, transpose,
 };
-use crate::ops::sums::{Sums, add_rows};
+use crate::ops::sums::{Sums, add_rows, gradients};
 use crate::ops::{value, values};
 use crate::place::Source;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 /// Gradients to the `wanted` inputs, among which the mask is not.
 pub(super) fn backward(t: &[Tensor], grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
@@ -56,13 +56,7 @@ pub(super) fn backward(t: &[Tensor], grad: &Tensor, wanted: &[bool]) -> Result<V
         });
         back_to_input(&factors, t, &m, [da, db], &mut dm, (&of_factors, &mut factors_total), wanted)
     })?;
-    let mut grads = vec![None; t.len()];
-    if wanted[0] {
-        grads[0] = Some(Tensor::from_vec(dm, t[0].shape(), &Device::Cpu)?);
-    }
-    of_output.give(&output_total, t, wanted, &mut grads)?;
-    of_factors.give(&factors_total, t, wanted, &mut grads)?;
-    Ok(grads)
+    gradients(dm, &[(&of_output, &output_total), (&of_factors, &factors_total)], t, wanted)
 }
 
 /// A factor packed block by block of residues.

@@ -7,10 +7,10 @@ use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_bias, add_transposed_product, for_blocks, gate_backward_row, gemm,
     layer_norm_backward_row, layer_norm_row, mul_sigmoid, scale_row, scratch, sum_parts, transpose,
 };
-use crate::ops::sums::{Sums, add_rows};
+use crate::ops::sums::{Sums, add_rows, gradients};
 use crate::ops::{value, values};
 use crate::place::Source;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 /// Gradients to the `wanted` inputs, among which the mask is not.
 pub(super) fn backward(
@@ -35,13 +35,7 @@ pub(super) fn backward(
         back_to_factors(&factors, sums, ab);
         back_to_input(&factors, t, &z, ab, &mut dz, (&of_factors, &mut factors_total), wanted)
     })?;
-    let mut grads = vec![None; t.len()];
-    if wanted[0] {
-        grads[0] = Some(Tensor::from_vec(dz, t[0].shape(), &Device::Cpu)?);
-    }
-    of_output.give(&output_total, t, wanted, &mut grads)?;
-    of_factors.give(&factors_total, t, wanted, &mut grads)?;
-    Ok(grads)
+    gradients(dz, &[(&of_output, &output_total), (&of_factors, &factors_total)], t, wanted)
 }
 
 /// From the output to the sums, which are replaced by their gradient; `dnormed` takes the gradient that
