@@ -4,7 +4,7 @@
 // limit: spills 0
 //
 // Shapes    x, residual, out [n0, n1, c] through the same strides (swap them for the ending node); o [n0·n1, hv] as
-//           attention.cu leaves it; gate weight [hv, c], output weight [c, hv]; norm and biases f32. residual null: the
+//           attention.cu leaves it, or [n1, hv] for every i0 (o_rows = n1, global_attention.cu); gate weight [hv, c], output weight [c, hv]; norm and biases f32. residual null: the
 //           update alone. out may be x and residual: every row is read before it is written, by one warp.
 // Types     names say x's type and the weights' (and o's): bf16_bf16, f32_bf16, f32_f32. Gate by tanh.approx for bf16.
 // Grid      as layer_norm_project.cu: blocks of 32·w threads, w ≤ 8, in turn over tiles of 32·w rows.
@@ -27,6 +27,7 @@ struct GateOutput {
     X* out;
     i64 stride0, stride1; // elements of x, residual and out
     int n0, n1, c, hv, slots;
+    int o_rows; // 0, or rows of o: row i is gated with o's row i % o_rows
 };
 
 template <class W>
@@ -73,6 +74,8 @@ DEVICE void gate_output(const GateOutput<X, W>& t) {
             return first + r < rows ? t.x + place(first + r) : nullptr;
         });
         sync_warp();
+        int o_row[4]; // of rows g, g + 8, …
+        for (int i = 0; i < 4; i++) o_row[i] = t.o_rows ? (first + 8 * i + g) % t.o_rows : first + 8 * i + g;
         for (int chunk = 0; chunk < gates; chunk++) {
             const bf16* weights = stream.acquire();
             float acc[2][8][4];
@@ -90,7 +93,7 @@ DEVICE void gate_output(const GateOutput<X, W>& t) {
                     for (int half = 0; half < 2; half++) {
                         const int r = 16 * m + 8 * half + g;
                         // Rows and channels that do not exist are zeros.
-                        const Pair o = inside && first + r < rows ? load_pair(t.o + i64(first + r) * t.hv + w) : Pair{0.0f, 0.0f};
+                        const Pair o = inside && first + r < rows ? load_pair(t.o + i64(o_row[2 * m + half]) * t.hv + w) : Pair{0.0f, 0.0f};
                         put_pair<PARTS>(gated + r * gated_stride + w, own_gated, sigmoid<W>(acc[m][n][2 * half] + b.x) * o.x,
                                         sigmoid<W>(acc[m][n][2 * half + 1] + b.y) * o.y);
                     }

@@ -5,6 +5,7 @@ struct Shape {
     int n0, n1, c, hv;
     bool swapped, residual, in_place;
     int warps, slots, blocks;
+    bool shared_o = false; // o [n1, hv], the same for every i0
 };
 
 template <class X, class W, class Kernel>
@@ -17,7 +18,7 @@ static void check(Kernel kernel, const Shape& asked, double scale, double bound)
     };
     const Shape s = fitted(asked, shared_of);
     const int rows = s.n0 * s.n1;
-    Values x = noise(size_t(rows) * s.c, 1, scale), o = noise(size_t(rows) * s.hv, 2);
+    Values x = noise(size_t(rows) * s.c, 1, scale), o = noise(size_t(s.shared_o ? s.n1 : rows) * s.hv, 2);
     Values wg = noise(size_t(s.hv) * s.c, 3, 0.3), wo = noise(size_t(s.c) * s.hv, 4, 0.3);
     Values ns = noise(s.c, 5, 0.2, 1), no = noise(s.c, 6, 0.3), bg = noise(s.hv, 7), bo = noise(s.c, 8);
     Buffer<X> bx(x), fresh(size_t(rows) * s.c);
@@ -31,10 +32,12 @@ static void check(Kernel kernel, const Shape& asked, double scale, double bound)
     t.residual = s.residual ? bx.data() : nullptr, t.out = out.data();
     t.stride0 = s.swapped ? s.c : i64(s.n1) * s.c, t.stride1 = s.swapped ? i64(s.n0) * s.c : s.c;
     t.n0 = s.n0, t.n1 = s.n1, t.c = s.c, t.hv = s.hv, t.slots = s.slots;
+    t.o_rows = s.shared_o ? s.n1 : 0;
 
     char name[160];
-    std::snprintf(name, sizeof name, "gate_output %s/%s [%d,%d,%d] hv=%d%s%s%s x~%g", type_name<X>(), type_name<W>(), s.n0, s.n1, s.c,
-                  s.hv, s.swapped ? " swapped" : "", s.residual ? " residual" : "", s.in_place ? " in place" : "", scale);
+    std::snprintf(name, sizeof name, "gate_output %s/%s [%d,%d,%d] hv=%d%s%s%s%s x~%g", type_name<X>(), type_name<W>(), s.n0, s.n1, s.c,
+                  s.hv, s.swapped ? " swapped" : "", s.residual ? " residual" : "", s.in_place ? " in place" : "",
+                  s.shared_o ? " shared o" : "", scale);
     run(name, s.blocks, 32 * s.warps, shared_of(s), {&out.memory()}, kernel, t);
 
     Values got, want;
@@ -43,7 +46,7 @@ static void check(Kernel kernel, const Shape& asked, double scale, double bound)
         const Values y = plain::layer_norm(&x[at], s.c, ns, no);
         Values gated(s.hv);
         for (int n = 0; n < s.hv; n++)
-            gated[n] = plain::sigmoid(plain::dot(y, wg, n) + bg[n]) * o[size_t(row) * s.hv + n];
+            gated[n] = plain::sigmoid(plain::dot(y, wg, n) + bg[n]) * o[size_t(s.shared_o ? row % s.n1 : row) * s.hv + n];
         for (int n = 0; n < s.c; n++) {
             want.push_back(plain::dot(gated, wo, n) + bo[n] + (s.residual ? x[at + n] : 0.0));
             got.push_back(out[at + n]);
@@ -61,6 +64,7 @@ static void all(Kernel kernel) {
     check<X, W>(kernel, {33, 2, 40, 24, false, true, true, 1, 2, 3}, 1, bound);
     check<X, W>(kernel, {5, 17, 256, 256, false, true, false, 2, 2, 1}, 1, bound);
     check<X, W>(kernel, {130, 33, 16, 72, true, true, true, 8, 4, 5}, 1, bound);
+    check<X, W>(kernel, {7, 17, 64, 64, false, true, true, 2, 2, 2, true}, 1, bound);
     check<X, W>(kernel, {3, 17, 64, 32, false, false, false, 1, 2, 1}, 1e15, bound);
     check<X, W>(kernel, {3, 17, 64, 32, false, true, false, 1, 2, 1}, 1e-6, bound);
 }
