@@ -36,48 +36,23 @@ struct GlobalAttention {
 
 /// Σ over this warp's sequences of mask · LN without scale and offset, of this lane's channels, and of the mask.
 template <class X, class W>
-DEVICE void sum_of_column(const GlobalAttention<X, W>& t, int column, Pair (&sum)[MAX_CHANNELS / 64], float& count) {
-    constexpr int AT_ONCE = 4, PAIRS = MAX_CHANNELS / 64;
-    const int lane = thread_index() % 32, warps = block_threads() / 32, warp = thread_index() / 32;
-    const float per_c = 1.0f / float(t.c);
+DEVICE void sum_of_column(const GlobalAttention<X, W>& t, int column, Pair (&sum)[FourRows::PAIRS], float& count) {
+    const int warps = block_threads() / 32, warp = thread_index() / 32;
 #pragma unroll
-    for (int j = 0; j < PAIRS; j++) sum[j] = Pair{0.0f, 0.0f};
+    for (int j = 0; j < FourRows::PAIRS; j++) sum[j] = Pair{0.0f, 0.0f};
     count = 0.0f;
-    for (int i0 = AT_ONCE * warp; i0 < t.s; i0 += AT_ONCE * warps) {
-        Pair v[AT_ONCE][PAIRS];
-        float present[AT_ONCE], mean[AT_ONCE], inverse[AT_ONCE];
+    for (int i0 = 4 * warp; i0 < t.s; i0 += 4 * warps) {
+        FourRows four;
+        four.load(t.c, [&](int i) -> const X* { return i0 + i < t.s ? t.x + (i0 + i) * t.stride0 + column * t.stride1 : nullptr; });
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) {
-            const bool inside = i0 + i < t.s;
-            const X* from = t.x + (inside ? i0 + i : 0) * t.stride0 + column * t.stride1;
-            present[i] = !inside ? 0.0f : t.mask ? t.mask[i64(i0 + i) * t.r + column] : 1.0f;
-            mean[i] = 0.0f;
+        for (int i = 0; i < 4; i++) {
+            const float present = i0 + i >= t.s ? 0.0f : t.mask ? t.mask[i64(i0 + i) * t.r + column] : 1.0f;
+            const float factor = four.inverse[i] * present;
+            count += present;
 #pragma unroll
-            for (int j = 0; j < PAIRS; j++) {
-                const int at = 2 * (lane + 32 * j);
-                v[i][j] = inside && at < t.c ? load_pair(from + at) : Pair{0.0f, 0.0f};
-                mean[i] += v[i][j].x + v[i][j].y;
-            }
-        }
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) mean[i] = warp_sum(mean[i]) * per_c;
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) {
-            float squares = 0.0f;
-#pragma unroll
-            for (int j = 0; j < PAIRS; j++) {
-                const float x = v[i][j].x - mean[i], y = v[i][j].y - mean[i];
-                if (2 * (lane + 32 * j) < t.c) squares += x * x + y * y;
-            }
-            inverse[i] = inverse_root(warp_sum(squares) * per_c + LAYER_NORM_EPS) * present[i];
-        }
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) {
-            count += present[i];
-#pragma unroll
-            for (int j = 0; j < PAIRS; j++) {
-                sum[j].x += (v[i][j].x - mean[i]) * inverse[i];
-                sum[j].y += (v[i][j].y - mean[i]) * inverse[i];
+            for (int j = 0; j < FourRows::PAIRS; j++) {
+                sum[j].x += (four.v[i][j].x - four.mean[i]) * factor;
+                sum[j].y += (four.v[i][j].y - four.mean[i]) * factor;
             }
         }
     }
@@ -102,7 +77,6 @@ DEVICE float warp_largest(float x) {
 
 template <class X, class W, int D>
 DEVICE void global_attention(const GlobalAttention<X, W>& t) {
-    constexpr int PAIRS = MAX_CHANNELS / 64;
     const int lane = thread_index() % 32, warps = block_threads() / 32, warp = thread_index() / 32;
     const float scale = LOG2E * inverse_root(float(D));
     float* sums = reinterpret_cast<float*>(shared_memory()); // [w][c]
@@ -110,11 +84,11 @@ DEVICE void global_attention(const GlobalAttention<X, W>& t) {
     float* queries = mean + t.c;                             // [heads·d]
     float* counts = queries + t.heads * D;                   // [w]
     for (i64 column = block_index(); column < t.r; column += block_count()) {
-        Pair sum[PAIRS];
+        Pair sum[FourRows::PAIRS];
         float count;
         sum_of_column(t, int(column), sum, count);
 #pragma unroll
-        for (int j = 0; j < PAIRS; j++)
+        for (int j = 0; j < FourRows::PAIRS; j++)
             if (2 * (lane + 32 * j) < t.c) store_pair(sums + warp * t.c + 2 * (lane + 32 * j), sum[j].x, sum[j].y);
         if (lane == 0) counts[warp] = count;
         sync_block();

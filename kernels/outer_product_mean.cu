@@ -59,15 +59,6 @@ struct OuterProductProject {
     int first_residue, residues, r, e, cz;
 };
 
-/// Eight values to a shared matrix: later (bf16), or at once and split in two (f32). Outside: zeros.
-DEVICE void copy_eight(bf16* to, int, const bf16* from, bool inside) { copy_async(to, from, inside ? 16 : 0); }
-DEVICE void copy_eight(bf16* to, int part, const float* from, bool inside) {
-    float v[8] = {};
-    if (inside) load_eight(from, v);
-#pragma unroll
-    for (int j = 0; j < 8; j += 2) put_pair<2>(to + j, part, v[j], v[j + 1]);
-}
-
 template <class X, class W>
 DEVICE void outer_product_project(const OuterProductProject<X, W>& t) {
     constexpr int PARTS = Parts<W>::count, STRIDE = stride_of(OUTER_K), NT = OUTER_COLUMNS / 8;

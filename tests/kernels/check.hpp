@@ -164,6 +164,24 @@ inline Values layer_norm(const double* x, int c, const Values& scale, const Valu
     return y;
 }
 
+/// Gradient of layer_norm to x; adds those of scale and offset.
+inline Values layer_norm_backward(const double* x, int c, const Values& scale, const Values& dy, Values& dscale, Values& doffset, long step = 1) {
+    double mean = 0, var = 0, sum = 0, product = 0;
+    for (int i = 0; i < c; i++) mean += x[i * step] / c;
+    for (int i = 0; i < c; i++) var += (x[i * step] - mean) * (x[i * step] - mean) / c;
+    const double inverse = 1.0 / std::sqrt(var + 1e-5);
+    for (int i = 0; i < c; i++) {
+        const double normal = (x[i * step] - mean) * inverse;
+        dscale[i] += dy[i] * normal;
+        doffset[i] += dy[i];
+        sum += dy[i] * scale[i] / c;
+        product += dy[i] * scale[i] * normal / c;
+    }
+    Values dx(c);
+    for (int i = 0; i < c; i++) dx[i] = inverse * (dy[i] * scale[i] - sum - (x[i * step] - mean) * inverse * product);
+    return dx;
+}
+
 /// One output of a linear layer.
 inline double dot(const Values& x, const Values& w, long row) {
     double sum = 0;

@@ -1,0 +1,70 @@
+// Sums of gradients in a fixed order, without atomics: the same launch gives the same bits. crates/nn/src/ops/sums.rs.
+//
+// limit: spills 0
+//
+// Shapes    column_sums: x [rows, width] by row_stride, times weights [rows] (null: ones); slab b of `slabs` writes the sums of its
+//           share of the rows to leaves[b]. sum_leaves: leaves [n, width] to sums [width], leaf by leaf.
+// Use       gradient of a bias: column_sums of the gradient behind it, then sum_leaves (slabs = 1: its leaf is the result).
+//           Leaves of several launches may lie one behind the other: then one sum_leaves adds them all.
+// Types     x bf16 or f32; leaves and sums f32.
+// Grid      column_sums: ceil(width / 64)·slabs blocks of 256 threads; sum_leaves: ceil(width / 256) blocks of 256 threads.
+// Shared    column_sums: 2048 bytes; sum_leaves: none.
+// Limits    width even; rows aligned to pairs.
+// Floor     bytes: rows·width·sizeof x.
+#include "primitives.cuh"
+
+template <class T>
+struct ColumnSums {
+    const T* x;
+    const float* weights;
+    float* leaves; // [slabs, width]
+    i64 row_stride, rows;
+    int width, slabs;
+};
+
+template <class T>
+DEVICE void column_sums(const ColumnSums<T>& t) {
+    const int lane = thread_index() % 32, warp = thread_index() / 32, column_blocks = (t.width + 63) / 64;
+    const int column = int(block_index() % column_blocks) * 64 + 2 * lane;
+    const i64 slab = block_index() / column_blocks, first = t.rows * slab / t.slabs, end = t.rows * (slab + 1) / t.slabs;
+    Pair sum{0.0f, 0.0f};
+    if (column < t.width)
+#pragma unroll 4
+        for (i64 row = first + warp; row < end; row += 8) {
+            const Pair x = load_pair(t.x + row * t.row_stride + column);
+            const float weight = t.weights ? t.weights[row] : 1.0f;
+            sum.x += x.x * weight;
+            sum.y += x.y * weight;
+        }
+    float* of_warps = reinterpret_cast<float*>(shared_memory()); // [8][64]
+    store_pair(of_warps + 64 * warp + 2 * lane, sum.x, sum.y);
+    sync_block();
+    if (warp > 0 || column >= t.width) return;
+    for (int w = 1; w < 8; w++) {
+        const Pair other = load_pair(of_warps + 64 * w + 2 * lane);
+        sum.x += other.x;
+        sum.y += other.y;
+    }
+    store_pair(t.leaves + slab * t.width + column, sum.x, sum.y);
+}
+
+struct SumLeaves {
+    const float* leaves;
+    float* sums;
+    int n, width;
+};
+
+KERNEL __launch_bounds__(256) column_sums_bf16(const __grid_constant__ ColumnSums<bf16> t) { column_sums(t); }
+KERNEL __launch_bounds__(256) column_sums_f32(const __grid_constant__ ColumnSums<float> t) { column_sums(t); }
+
+KERNEL __launch_bounds__(256) sum_leaves(const __grid_constant__ SumLeaves t) {
+    const i64 column = block_index() * 256 + thread_index();
+    if (column >= t.width) return;
+    // Four running sums, so that loads do not wait for one another.
+    float sum[4] = {};
+    for (int leaf = 0; leaf < t.n; leaf += 4)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (leaf + i < t.n) sum[i] += t.leaves[i64(leaf + i) * t.width + column];
+    t.sums[column] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
