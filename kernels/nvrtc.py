@@ -11,7 +11,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-HEADERS = ["types", "primitives", "tile", "stream", "attention", "ipa"]
+HEADERS = ["types", "primitives", "tile", "stream", "attention", "ipa", "backward"]
 
 
 def text_of(name):

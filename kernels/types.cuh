@@ -1,7 +1,7 @@
 // Types shared by all kernels, for nvcc, NVRTC and a host compiler.
 //
 // Kernels include nothing but files of this folder. For NVRTC the files are pasted into one text in the order
-// types, primitives, tile, stream, attention, ipa (the .cuh), x.cu, without their #include lines.
+// types, primitives, tile, stream, attention, ipa, backward (the .cuh), x.cu, without their #include lines.
 #ifndef FOLDRY_TYPES
 #define FOLDRY_TYPES
 
