@@ -42,8 +42,12 @@ DEVICE void ipa(const InvariantPointAttention<Z>& t) {
     int value_head[IPA_COLUMNS];
     float out[IPA_COLUMNS][IPA_QUERIES] = {};
 #pragma unroll
-    for (int i = 0; i < IPA_COLUMNS; i++)
-        value[i] = ipa_value(t, min_of(thread_index() + i * IPA_THREADS, columns - 1), value_stride[i], value_head[i]);
+    for (int i = 0; i < IPA_COLUMNS; i++) {
+        const IpaColumn column = ipa_value(t, false, min_of(thread_index() + i * IPA_THREADS, columns - 1));
+        value[i] = column.from(t.v, t.v_points);
+        value_stride[i] = column.row_stride;
+        value_head[i] = column.head;
+    }
     constexpr int PER_QUERY = IPA_THREADS / IPA_QUERIES;
     const int my_query = thread_index() / PER_QUERY, channel = 2 * (thread_index() % PER_QUERY);
     const bool has_pairs = channel < t.cz && first_query + my_query < t.r;
@@ -114,16 +118,13 @@ DEVICE void ipa(const InvariantPointAttention<Z>& t) {
 
 #pragma unroll
     for (int i = 0; i < IPA_COLUMNS; i++) {
-        const int column = thread_index() + i * IPA_THREADS, scalars = t.heads * t.dv, of_axis = t.heads * t.v_points_count;
-        if (column >= columns) continue;
+        if (thread_index() + i * IPA_THREADS >= columns) continue;
+        const IpaColumn column = ipa_value(t, true, thread_index() + i * IPA_THREADS);
+        float* to = column.to(t.o, t.o_points);
 #pragma unroll
         for (int q = 0; q < IPA_QUERIES; q++) {
             const i64 row = first_query + q;
-            if (row >= t.r) continue;
-            float* to = column < scalars ? t.o + row * t.o_stride + column
-                                         : t.o_points + (column - scalars) / of_axis * t.o_points_axis_stride + row * t.o_points_stride +
-                                               (column - scalars) % of_axis;
-            *to = out[i][q] / sums[q * IPA_HEADS + value_head[i]];
+            if (row < t.r) to[row * column.row_stride] = out[i][q] / sums[q * IPA_HEADS + value_head[i]];
         }
     }
     if (has_pairs) {

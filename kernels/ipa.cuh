@@ -42,34 +42,39 @@ DEVICE constexpr int ipa_shared(int heads, int d, int points) {
                 IPA_QUERIES * heads * ipa_features(d, points) + 3 * IPA_QUERIES * IPA_HEADS);
 }
 
-/// Feature `e` of a row of queries or keys: where it lies, but for row · row stride.
+/// Where a column of an operand lies, from row 0: `offset` in the scalars, or in the points.
+struct IpaColumn {
+    bool points;
+    int head;
+    i64 offset, row_stride;
+    DEVICE const float* from(const float* scalars, const float* of_points) const { return (points ? of_points : scalars) + offset; }
+    DEVICE float* to(float* scalars, float* of_points) const { return (points ? of_points : scalars) + offset; }
+};
+
+/// Feature `e` of queries or keys: heads, of each d scalars and 3·points coordinates.
 template <class Z>
-DEVICE const float* ipa_feature(const InvariantPointAttention<Z>& t, bool keys, int e, i64& row_stride) {
+DEVICE IpaColumn ipa_feature(const InvariantPointAttention<Z>& t, bool keys, int e) {
     const int features = ipa_features(t.d, t.points), head = e / features, at = e % features;
     if (at < t.d) {
         const IpaStrides& s = keys ? t.k_stride : t.q_stride;
-        row_stride = s.row;
-        return (keys ? t.k : t.q) + head * s.head + at;
+        return IpaColumn{false, head, head * s.head + at, s.row};
     }
     const IpaStrides& s = keys ? t.k_points_stride : t.q_points_stride;
     const int axis = (at - t.d) / t.points, point = (at - t.d) % t.points;
-    row_stride = s.row;
-    return (keys ? t.k_points : t.q_points) + axis * s.axis + head * s.head + point;
+    return IpaColumn{true, head, axis * s.axis + head * s.head + point, s.row};
 }
 
-/// Column `c` of the values: heads·dv scalars, then 3·heads·pv coordinates, axis by axis.
+/// Column `c` of the values, or (of_results) of o and o_points: heads·dv scalars, then 3·heads·pv coordinates, axis by axis.
 template <class Z>
-DEVICE const float* ipa_value(const InvariantPointAttention<Z>& t, int c, i64& row_stride, int& head) {
-    if (c < t.heads * t.dv) {
-        head = c / t.dv;
-        row_stride = t.v_stride.row;
-        return t.v + head * t.v_stride.head + c % t.dv;
+DEVICE IpaColumn ipa_value(const InvariantPointAttention<Z>& t, bool of_results, int c) {
+    const int scalars = t.heads * t.dv, of_axis = t.heads * t.v_points_count;
+    if (c < scalars) {
+        const int head = c / t.dv;
+        return of_results ? IpaColumn{false, head, c, t.o_stride} : IpaColumn{false, head, head * t.v_stride.head + c % t.dv, t.v_stride.row};
     }
-    c -= t.heads * t.dv;
-    const int axis = c / (t.heads * t.v_points_count), at = c % (t.heads * t.v_points_count);
-    head = at / t.v_points_count;
-    row_stride = t.v_points_stride.row;
-    return t.v_points + axis * t.v_points_stride.axis + head * t.v_points_stride.head + at % t.v_points_count;
+    const int axis = (c - scalars) / of_axis, at = (c - scalars) % of_axis, head = at / t.v_points_count;
+    if (of_results) return IpaColumn{true, head, axis * t.o_points_axis_stride + at, t.o_points_stride};
+    return IpaColumn{true, head, axis * t.v_points_stride.axis + head * t.v_points_stride.head + at % t.v_points_count, t.v_points_stride.row};
 }
 
 /// Logit to base 2 of a key with each of the block's queries, and the squared distances of their points.
@@ -104,10 +109,10 @@ template <class Z>
 DEVICE void copy_ipa_features(float* to, int stride, const InvariantPointAttention<Z>& t, bool keys, int first, int rows) {
     const int width = t.heads * ipa_features(t.d, t.points);
     for (int e = thread_index(); e < width; e += block_threads()) {
-        i64 row_stride = 0;
-        const float* from = ipa_feature(t, keys, e, row_stride);
+        const IpaColumn column = ipa_feature(t, keys, e);
+        const float* from = column.from(keys ? t.k : t.q, keys ? t.k_points : t.q_points);
 #pragma unroll 8
-        for (int i = 0; i < rows; i++) to[i * stride + e] = from[min_of(first + i, t.r - 1) * row_stride];
+        for (int i = 0; i < rows; i++) to[i * stride + e] = from[min_of(first + i, t.r - 1) * column.row_stride];
     }
 }
 
