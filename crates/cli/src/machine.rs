@@ -67,6 +67,7 @@ pub fn gflops() -> f64 {
 /// The instruction set the kernels use.
 pub fn instructions() -> &'static str {
     match nn::cpu::level() {
+        nn::cpu::Level::Avx512 if nn::cpu::has_bf16() => "AVX-512 with BF16",
         nn::cpu::Level::Avx512 => "AVX-512",
         nn::cpu::Level::Avx2 => "AVX2 and FMA",
         nn::cpu::Level::Plain => "baseline",

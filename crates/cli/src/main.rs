@@ -9,6 +9,7 @@ mod fold_run;
 mod forward_run;
 mod machine;
 mod plan;
+mod precision;
 mod report;
 
 use clap::{Parser, Subcommand};

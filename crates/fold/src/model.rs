@@ -12,7 +12,7 @@ use crate::taps::Taps;
 use crate::template::TemplateEmbedder;
 use crate::torsion_rows::TorsionRows;
 use crate::{Error, Result, confidence};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use features::{FeatureSet, ModelInput};
 use nn::{Params, ops};
 use std::collections::BTreeMap;
@@ -124,33 +124,39 @@ impl Prediction {
 type Watch<'a> = &'a mut dyn FnMut(&Step) -> ControlFlow<()>;
 
 impl Model {
-    /// A network of these sizes with parameters by our names.
+    /// A network of these sizes with parameters by our names. `stacks` is what the matrices of the Evoformer,
+    /// extra-MSA and template pair stacks are held in, f32 or bf16; all else is f32.
     ///
     /// # Errors  Lists every parameter that is missing, misshapen or surplus.
-    pub fn load(config: &Config, params: BTreeMap<String, Tensor>) -> Result<Self> {
-        Self::build(config, Params::new(params))
+    pub fn load(config: &Config, params: BTreeMap<String, Tensor>, stacks: DType) -> Result<Self> {
+        Self::build(config, Params::new(params), stacks)
     }
 
     /// A network of these sizes with made-up parameters, for timing.
     ///
     /// # Errors  If a tensor cannot be made.
-    pub fn made_up(config: &Config, seed: u64) -> Result<Self> {
-        Self::build(config, Params::made_up(seed))
+    pub fn made_up(config: &Config, seed: u64, stacks: DType) -> Result<Self> {
+        Self::build(config, Params::made_up(seed), stacks)
     }
 
-    fn build(config: &Config, p: Params) -> Result<Self> {
+    fn build(config: &Config, p: Params, stacks: DType) -> Result<Self> {
         let t = &config.embeddings_and_evoformer;
         let (c_m, c_z, c_e) = (t.msa_channel, t.pair_channel, t.extra_msa_channel);
+        let in_stacks = p.matrices_in(stacks);
         let stack = |name: &str, n: usize, c: usize, stack: Stack| -> nn::Result<Vec<Block>> {
             (0..n)
-                .map(|i| Block::load(&p, format!("{name}.blocks.{i}"), c, c_z, &t.evoformer, stack))
+                .map(|i| Block::load(&in_stacks, format!("{name}.blocks.{i}"), c, c_z, &t.evoformer, stack))
                 .collect()
         };
         let templates = p.sub("template_embedder");
         let model = Self {
             input: InputEmbedder::load(&p.sub("input_embedder"), config)?,
             recycling: RecyclingEmbedder::load(&p.sub("recycling_embedder"), config)?,
-            template: t.template.enabled.then(|| TemplateEmbedder::load(&templates, config)).transpose()?,
+            template: t
+                .template
+                .enabled
+                .then(|| TemplateEmbedder::load(&templates, config, stacks))
+                .transpose()?,
             torsions: (t.template.enabled && t.template.embed_torsion_angles)
                 .then(|| TorsionRows::load(&templates.sub("template_single_embedder"), config))
                 .transpose()?,

@@ -7,7 +7,7 @@ use crate::convert::{distance_bins, from_vec};
 use crate::layers::{Linear, Norm};
 use crate::pair_stack::{Order, PairUpdates};
 use crate::taps::Taps;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use chem::atoms::{C, CA, N};
 use features::TemplateInput;
 use nn::Params;
@@ -26,15 +26,15 @@ pub struct TemplateEmbedder {
 }
 
 impl TemplateEmbedder {
-    /// Parameters below `p`.
-    pub fn load(p: &Params, config: &Config) -> nn::Result<Self> {
+    /// Parameters below `p`; the pair stack's matrices are held in `stacks`.
+    pub fn load(p: &Params, config: &Config, stacks: DType) -> nn::Result<Self> {
         let t = &config.embeddings_and_evoformer.template;
         let c_t = config.template_channel();
         let stack = p.sub("template_pair_stack");
         let features = t.dgram_features.num_bins + 1 + 2 * TYPES + 3 + 1;
         let block = |i| {
             PairUpdates::load(
-                &stack.sub(format!("blocks.{i}")),
+                &stack.sub(format!("blocks.{i}")).matrices_in(stacks),
                 c_t,
                 &t.template_pair_stack.pair,
                 Order::AttendFirst,

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 pub struct Params {
     store: Arc<Store>,
     path: String,
+    /// Numbers in which matrices are handed out.
+    matrices: DType,
 }
 
 struct Store {
@@ -31,18 +33,23 @@ impl Params {
     /// All parameters of one network, by full path.
     pub fn new(tensors: BTreeMap<String, Tensor>) -> Self {
         let store = Store { tensors, record: Mutex::default(), made_up: None };
-        Self { store: Arc::new(store), path: String::new() }
+        Self { store: Arc::new(store), path: String::new(), matrices: DType::F32 }
     }
 
     /// Whatever is asked for, as noise scaled by 1/√inputs: a network to time, or to start training from.
     pub fn made_up(seed: u64) -> Self {
         let store = Store { tensors: BTreeMap::new(), record: Mutex::default(), made_up: Some(seed) };
-        Self { store: Arc::new(store), path: String::new() }
+        Self { store: Arc::new(store), path: String::new(), matrices: DType::F32 }
     }
 
     /// The parameters below `name`.
     pub fn sub(&self, name: impl std::fmt::Display) -> Self {
-        Self { store: self.store.clone(), path: self.full(&name.to_string()) }
+        Self { path: self.full(&name.to_string()), ..self.clone() }
+    }
+
+    /// The same parameters, matrices in `dtype`, all else in f32.
+    pub fn matrices_in(&self, dtype: DType) -> Self {
+        Self { matrices: dtype, ..self.clone() }
     }
 
     fn full(&self, name: &str) -> String {
@@ -54,20 +61,21 @@ impl Params {
         self.store.tensors.contains_key(&self.full(name))
     }
 
-    /// The tensor `name`, f32, of exactly this shape. A missing or misshapen one is recorded and
+    /// The tensor `name` of exactly this shape: f32, or what [`Params::matrices_in`] said if it is a matrix. A missing or misshapen one is recorded and
     /// stood in for by zeros, so that [`Params::finish`] can list all faults at once.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let full = self.full(name);
         let mut record = self.store.record.lock().expect("no panic while held");
         record.elements += shape.iter().product::<usize>();
+        let dtype = if shape.len() == 2 { self.matrices } else { DType::F32 };
         if let Some(seed) = self.store.made_up {
-            return noise(&full, shape, seed);
+            return Ok(noise(&full, shape, seed)?.to_dtype(dtype)?);
         }
         match self.store.tensors.get(&full) {
             Some(t) if t.dims() == shape => {
                 record.used.insert(full);
-                // A cast of f32 to f32 keeps the tensor, and with it the gradient's identity.
-                Ok(t.to_dtype(DType::F32)?)
+                // A cast to what it is keeps the tensor, and with it the gradient's identity.
+                Ok(t.to_dtype(dtype)?)
             }
             Some(t) => {
                 record.misshapen.push(format!("{full}: expected {shape:?}, got {:?}", t.dims()));

@@ -2,6 +2,7 @@
 
 use crate::failure::bad_input;
 use crate::forward_run::{self, Inputs, settings};
+use crate::precision::Precision;
 use anyhow::{Context, Result};
 use features::{FeatureConfig, FeatureSet};
 use fold::Config;
@@ -40,6 +41,9 @@ pub struct Args {
     /// Also write the gradient of the loss by every parameter (of the last pass, as AlphaFold trains)
     #[arg(long, requires = "labels")]
     gradients: bool,
+    /// Numbers that the matrix products of the Evoformer, extra-MSA and template stacks take; all else is f32
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: Precision,
 }
 
 /// Runs the command.
@@ -101,6 +105,7 @@ pub fn run(args: Args) -> Result<()> {
         taps: args.taps,
         losses,
         gradients: args.gradients,
+        precision: args.dtype,
     })?;
     files::safetensors::write(&args.output, &outputs, &Default::default())
         .with_context(|| format!("writing {}", args.output.display()))

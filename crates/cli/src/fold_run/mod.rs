@@ -11,7 +11,7 @@ mod target;
 mod templates;
 
 pub use choose::{choose, preset_of};
-pub use network::{Network, Precision};
+pub use network::Network;
 pub use receipt::{Settings, sha256};
 pub use target::{Fate, Run, fold_target};
 pub use templates::read as read_templates;

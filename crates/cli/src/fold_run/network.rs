@@ -4,33 +4,15 @@ use super::choose::{Chosen, preset_of};
 use crate::commands::weights::sha256;
 use crate::failure::bad_input;
 use crate::plan::Dims;
+use crate::precision::Precision;
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use features::{FeatureConfig, FeatureSet};
 use fold::names::Summary;
 use fold::{Config, Model, PredictOptions, Prediction, Step};
-use nn::files::{Arrays, Dtype};
+use nn::files::Arrays;
 use std::ops::ControlFlow;
 use std::path::Path;
-
-/// Number type the parameters are rounded to; arithmetic is f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Precision {
-    /// As stored.
-    F32,
-    /// Parameters rounded to bf16.
-    Bf16,
-}
-
-impl Precision {
-    /// As in the receipt.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
 
 /// A network with its parameters, loaded when the first target needs it.
 pub struct Network {
@@ -127,13 +109,9 @@ impl Network {
     fn load(&mut self) -> anyhow::Result<Model> {
         let mut params = std::collections::BTreeMap::new();
         for (name, array) in std::mem::take(&mut self.unread) {
-            let data = match self.precision {
-                Precision::F32 => array.to_f32(),
-                Precision::Bf16 => array.to_float(Dtype::BF16).to_f32(),
-            };
-            params.insert(name, Tensor::from_vec(data, array.shape(), &Device::Cpu)?);
+            params.insert(name, Tensor::from_vec(array.to_f32(), array.shape(), &Device::Cpu)?);
         }
-        Model::load(&self.config, params).map_err(bad_input)
+        Model::load(&self.config, params, self.precision.dtype()).map_err(bad_input)
     }
 }
 

@@ -340,7 +340,7 @@ mod tests {
         let golden = root.join("tests/golden/fold");
         let chosen = super::super::choose("auto", Some(&golden.join("params.npz"))).unwrap();
         let config = golden.join("config.json");
-        let precision = super::super::Precision::F32;
+        let precision = crate::precision::Precision::F32;
         let mut network = Network::open(&chosen, Some(&config), precision).unwrap();
         let text = ">q\nMKVLAWGDEYFRNQ\n>a\nMKV-AWGDEYFRNQ\n>b\nMRVLSWGEEYFRNQ\n";
         let target = msa::parse("t.a3m", text.as_bytes(), &msa::Limits::default()).unwrap().remove(0);

@@ -6,6 +6,7 @@ pub mod settings;
 mod truth;
 
 use crate::failure::bad_input;
+use crate::precision::Precision;
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
 use features::FeatureSet;
@@ -35,6 +36,8 @@ pub struct Inputs {
     pub losses: Option<(Arrays, LossConfig)>,
     /// Write gradients.
     pub gradients: bool,
+    /// Numbers of the stacks' matrix products.
+    pub precision: Precision,
 }
 
 /// Parts the chains of a complex as the ColabFold wheel does for monomer networks: the offset between residues of
@@ -81,9 +84,17 @@ pub fn run(mut inputs: Inputs) -> Result<Arrays> {
     };
     let passes = inputs.recycles + 1;
     let available = inputs.features.samples.len() / inputs.features.num_ensemble.max(1);
-    let still = Model::load(&inputs.config, tensors.iter().map(|(n, t)| (n.clone(), t.detach())).collect())
-        .map_err(bad_input)?;
-    let tracked = if inputs.gradients { Some(Model::load(&inputs.config, tensors)?) } else { None };
+    let still = Model::load(
+        &inputs.config,
+        tensors.iter().map(|(n, t)| (n.clone(), t.detach())).collect(),
+        inputs.precision.dtype(),
+    )
+    .map_err(bad_input)?;
+    let tracked = if inputs.gradients {
+        Some(Model::load(&inputs.config, tensors, inputs.precision.dtype())?)
+    } else {
+        None
+    };
     let Some(sample) = inputs.features.samples.first() else {
         return Err(bad_input("features: expected at least one sample, got none"));
     };

@@ -2,8 +2,9 @@
 
 use super::gemm::{Finish, gemm};
 use super::packed::{Mat, Packed, padded};
-use super::rows::{scale_row, softmax_row};
+use super::rows::scale_row;
 use super::scratch::scratch;
+use super::softmax::softmax_row;
 
 /// Queries whose logits are held at a time.
 const QUERIES: usize = 48;

@@ -1,10 +1,10 @@
-//! f32 matrix product C = A·B with B packed: the one hot loop of the network.
+//! Matrix product C = A·B with B packed: the one hot loop of the network. C is f32; the numbers of B say what
+//! A is rounded to.
 
-#[cfg(target_arch = "x86_64")]
-use super::kernels::x86;
-use super::kernels::{Kernel, MR, PLAIN_MR, Tile, plain};
-use super::level::{Level, level};
-use super::packed::{Mat, NR, Packed, Panels};
+use super::kernels::{Tile, kernel};
+use super::number::{Number, pair_up};
+use super::packed::{Mat, NR, Packed, Panels, padded};
+use super::scratch::scratch;
 use super::threads::{SharedMut, for_blocks};
 
 /// Rows of A that pass over B together.
@@ -41,47 +41,78 @@ fn product(a: Mat<'_>, m: usize, b: Panels<'_>, c: &mut [f32], c_stride: usize, 
     a.check(m, b.k);
     Mat::new(c, c_stride).check(m, b.n);
     assert!(finish.bias.is_empty() || finish.bias.len() == b.n, "bias of the wrong length");
-    let kernel: Kernel = match level() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => x86::avx512,
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => x86::avx2,
-        _ => plain,
-    };
-    let rows = if level() == Level::Avx512 { MR } else { PLAIN_MR };
-    assert!(b.n.div_ceil(NR) * NR * b.k <= b.data.len(), "packed columns missing");
-    for k0 in (0..b.k.max(1)).step_by(KC) {
-        let depth = KC.min(b.k - k0);
-        let last = k0 + depth == b.k;
+    let depth = b.number.depth(b.k);
+    assert!(b.n.div_ceil(NR) * NR * depth <= b.data.len(), "packed columns missing");
+    for k0 in (0..depth.max(1)).step_by(KC) {
+        let part = Depth { start: k0, len: KC.min(depth - k0), whole: depth };
         // A chunk of A stays in the L2 cache while every panel of B passes over it once.
-        let tiles = (0..m).step_by(MC).flat_map(|chunk| {
-            let end = m.min(chunk + MC);
-            (0..b.n.div_ceil(NR))
-                .flat_map(move |panel| (chunk..end).step_by(rows).map(move |row| (panel, row, end)))
-        });
-        for (panel, row, end) in tiles {
-            let columns = NR.min(b.n - panel * NR);
-            let bias = if last && !finish.bias.is_empty() {
-                finish.bias[panel * NR..].as_ptr()
-            } else {
-                std::ptr::null()
-            };
+        for row in (0..m).step_by(MC) {
+            let rows = MC.min(m - row);
+            let c = &mut c[row * c_stride..];
+            match b.number {
+                Number::F32 => {
+                    let start = (row * a.stride + k0).min(a.data.len());
+                    chunk(&a.data[start..], a.stride, rows, b, part, c, c_stride, finish);
+                }
+                Number::Bf16 => {
+                    let stride = padded(part.len);
+                    scratch(rows * stride, |pairs| {
+                        for (i, pairs) in pairs.chunks_exact_mut(stride.max(1)).enumerate() {
+                            let from = &a.data[(row + i) * a.stride..][2 * k0..b.k.min(2 * (k0 + part.len))];
+                            pair_up(from, &mut pairs[..part.len]);
+                        }
+                        chunk(pairs, stride, rows, b, part, c, c_stride, finish);
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A part of the sum over k, as stored: pairs of it in bf16.
+#[derive(Clone, Copy)]
+struct Depth {
+    start: usize,
+    len: usize,
+    whole: usize,
+}
+
+/// Adds a part of the sum to some rows of C; `a` begins at their first row and the part's start.
+fn chunk(
+    a: &[f32],
+    a_stride: usize,
+    m: usize,
+    b: Panels<'_>,
+    depth: Depth,
+    c: &mut [f32],
+    c_stride: usize,
+    finish: Finish<'_>,
+) {
+    let last = depth.start + depth.len == depth.whole;
+    let (run, rows) = kernel(b.number);
+    for panel in 0..b.n.div_ceil(NR) {
+        let bias = if last && !finish.bias.is_empty() {
+            finish.bias[panel * NR..].as_ptr()
+        } else {
+            std::ptr::null()
+        };
+        for row in (0..m).step_by(rows) {
             let tile = Tile {
-                rows: rows.min(end - row),
-                columns,
-                depth,
-                a: a.data[(row * a.stride + k0).min(a.data.len())..].as_ptr(),
-                a_stride: a.stride,
-                b: b.data[(panel * b.k + k0) * NR..].as_ptr(),
+                rows: rows.min(m - row),
+                columns: NR.min(b.n - panel * NR),
+                depth: depth.len,
+                a: a[(row * a_stride).min(a.len())..].as_ptr(),
+                a_stride,
+                b: b.data[(panel * depth.whole + depth.start) * NR..].as_ptr(),
                 c: c[row * c_stride + panel * NR..].as_mut_ptr(),
                 c_stride,
                 bias,
                 relu: last && finish.relu,
-                accumulate: finish.accumulate || k0 > 0,
+                accumulate: finish.accumulate || depth.start > 0,
             };
-            // SAFETY: the checks above cover all rows and columns of A, B and C that the tile names,
-            // and the kernel is of a level this machine has.
-            unsafe { kernel(&tile) };
+            // SAFETY: `product` checked that A, B and C have all rows and columns the tile names, and the
+            // kernel is one of this machine's.
+            unsafe { run(&tile) };
         }
     }
 }
@@ -104,6 +135,7 @@ pub fn gemm_parallel(a: Mat<'_>, m: usize, b: &Packed, c: &mut [f32], c_stride: 
 
 #[cfg(test)]
 mod tests {
+    use super::super::kernels::plain;
     use super::*;
 
     fn noise(n: usize, seed: u32) -> Vec<f32> {
@@ -142,11 +174,35 @@ mod tests {
     }
 
     #[test]
+    fn bf16_is_exact_for_numbers_it_has() {
+        let number = Number::bf16_if_fast();
+        for (m, k, n) in [(1, 1, 1), (13, 7, 33), (12, 520, 16), (25, 64, 31), (3, 1031, 70), (200, 5, 9)] {
+            // Small whole numbers: every product and sum is exact.
+            let whole = |x: Vec<f32>| x.into_iter().map(|v| (v * 8.0).round()).collect::<Vec<f32>>();
+            let (a, b) = (whole(noise(m * (k + 3), 1)), whole(noise(k * n, 2)));
+            let bt: Vec<f32> = (0..n * k).map(|i| b[(i % k) * n + i / k]).collect();
+            let (first, second) = bt.split_at(n / 3 * k);
+            for packed in [
+                number.pack_kn(&b, k, n),
+                number.pack_nk(&bt, k, n),
+                number.pack_nk_list(&[first, second], k),
+            ] {
+                let mut c = vec![0.5; m * n];
+                gemm_parallel(Mat::new(&a, k + 3), m, &packed, &mut c, n, Finish::default());
+                for (at, got) in c.iter().enumerate() {
+                    let want: f32 = (0..k).map(|p| a[at / n * (k + 3) + p] * b[p * n + at % n]).sum();
+                    assert_eq!(*got, want, "{m}x{k}x{n} at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn portable_kernels_agree() {
         let (m, k, n) = (3, 29, 31);
         let (a, b) = (noise(m * k, 5), noise(k * n, 6));
         let packed = Packed::from_kn(&b, k, n);
-        let run = |kernel: Kernel| {
+        let run = |kernel: unsafe fn(&Tile)| {
             let mut c = vec![0.0; m * n];
             let tile = Tile {
                 rows: m,

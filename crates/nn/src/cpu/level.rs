@@ -26,6 +26,22 @@ pub fn level() -> Level {
     *LEVEL
 }
 
+/// Whether the machine has instructions for products of bf16 (AVX-512 BF16), and [`level`] was not lowered.
+pub fn has_bf16() -> bool {
+    static HAS: LazyLock<bool> = LazyLock::new(|| level() == Level::Avx512 && detect_bf16());
+    *HAS
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect_bf16() -> bool {
+    is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect_bf16() -> bool {
+    false
+}
+
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Level {
     if is_x86_feature_detected!("avx512f")

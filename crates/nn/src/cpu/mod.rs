@@ -7,25 +7,29 @@ mod attention;
 mod gemm;
 mod kernels;
 mod level;
+mod number;
 mod packed;
 mod parts;
 mod peak;
 mod rows;
 mod rows_backward;
 mod scratch;
+mod softmax;
 mod threads;
 mod transpose;
 
 pub use attention::{HeadBlock, attend};
 pub use gemm::{Finish, gemm, gemm_parallel};
-pub use level::{Level, level};
+pub use level::{Level, has_bf16, level};
+pub use number::Number;
 pub use packed::{Mat, Packed, Panels, padded};
 pub use parts::{add_transposed_product, sum_parts};
 pub use peak::fma_peak;
-pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, scale_row, softmax_row};
+pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, scale_row};
 pub use rows_backward::{
     gate_backward_row, layer_norm_backward_row, relu_backward_row, softmax_backward_row,
 };
 pub use scratch::{release_scratch, scratch};
+pub use softmax::softmax_row;
 pub use threads::{SharedMut, for_blocks};
 pub use transpose::transpose;

@@ -1,8 +1,10 @@
 //! The operands of the matrix product: A in place, B in panels.
 //!
-//! B is cut into panels of 32 columns, stored k-major, so that the inner kernel reads it in sequence.
+//! B is cut into panels of 32 columns, stored k-major, so that the inner kernel reads it in sequence. In bf16 two
+//! numbers that follow each other in k stand in the place of one f32.
 
-use super::scratch::{keep, take};
+use super::number::{Number, pair_rows, pair_up};
+use super::scratch::{keep, scratch, take};
 use super::transpose::transpose;
 
 /// Columns of a panel of packed B.
@@ -45,6 +47,7 @@ pub fn padded(columns: usize) -> usize {
 /// B of C = A·B, [k, n], in panels; its memory is scratch.
 pub struct Packed {
     pub(super) data: Vec<f32>,
+    number: Number,
     k: usize,
     n: usize,
 }
@@ -55,38 +58,60 @@ impl Drop for Packed {
     }
 }
 
-impl Packed {
+impl Number {
     /// Empty; to be filled by `refill_*`, which keep the memory.
-    pub fn empty() -> Self {
-        Self { data: Vec::new(), k: 0, n: 0 }
+    pub fn empty(self) -> Packed {
+        Packed { data: Vec::new(), number: self, k: 0, n: 0 }
     }
 
     /// From B as stored, `[k, n]`.
-    pub fn from_kn(b: &[f32], k: usize, n: usize) -> Self {
-        let mut p = Self::empty();
+    pub fn pack_kn(self, b: &[f32], k: usize, n: usize) -> Packed {
+        let mut p = self.empty();
         p.refill_kn(Mat::new(b, n), k, n);
         p
     }
 
     /// From Bᵀ as stored, `[n, k]`: a linear layer's weight `[out, in]`.
-    pub fn from_nk(b: &[f32], k: usize, n: usize) -> Self {
-        let mut p = Self::empty();
+    pub fn pack_nk(self, b: &[f32], k: usize, n: usize) -> Packed {
+        let mut p = self.empty();
         p.refill_nk(Mat::new(b, k), k, n);
         p
     }
 
     /// From several weights `[out, in]` of one input, one below the other.
-    pub fn from_nk_list(parts: &[&[f32]], k: usize) -> Self {
-        let mut p = Self::empty();
+    pub fn pack_nk_list(self, parts: &[&[f32]], k: usize) -> Packed {
+        let mut p = self.empty();
         let n = parts.iter().map(|part| part.len() / k.max(1)).sum();
         p.resize(k, n);
         let mut column = 0;
         for part in parts {
             let width = part.len() / k.max(1);
-            p.pack_nk(Mat::new(part, k), column, width);
+            p.place_nk(Mat::new(part, k), column, width);
             column += width;
         }
         p
+    }
+}
+
+impl Packed {
+    /// Empty, of f32; to be filled by `refill_*`, which keep the memory.
+    pub fn empty() -> Self {
+        Number::F32.empty()
+    }
+
+    /// As [`Number::pack_kn`], of f32.
+    pub fn from_kn(b: &[f32], k: usize, n: usize) -> Self {
+        Number::F32.pack_kn(b, k, n)
+    }
+
+    /// As [`Number::pack_nk`], of f32.
+    pub fn from_nk(b: &[f32], k: usize, n: usize) -> Self {
+        Number::F32.pack_nk(b, k, n)
+    }
+
+    /// As [`Number::pack_nk_list`], of f32.
+    pub fn from_nk_list(parts: &[&[f32]], k: usize) -> Self {
+        Number::F32.pack_nk_list(parts, k)
     }
 
     /// Columns of B.
@@ -104,19 +129,26 @@ impl Packed {
     /// # Panics  if there are none or `start` is no multiple of 32.
     pub fn columns(&self, start: usize, columns: usize) -> Panels<'_> {
         assert!(start.is_multiple_of(NR) && start < self.n, "column {start} of {}", self.n);
-        Panels { data: &self.data[start * self.k..], k: self.k, n: columns.min(self.n - start) }
+        let data = &self.data[start * self.depth()..];
+        Panels { data, n: columns.min(self.n - start), ..self.into() }
+    }
+
+    /// Rows as stored: pairs of them in bf16.
+    fn depth(&self) -> usize {
+        self.number.depth(self.k)
     }
 
     fn resize(&mut self, k: usize, n: usize) {
-        let len = n.div_ceil(NR) * NR * k;
+        (self.k, self.n) = (k, n);
+        let depth = self.depth();
+        let len = n.div_ceil(NR) * NR * depth;
         if self.data.len() < len {
             keep(std::mem::take(&mut self.data));
             self.data = take(len);
         }
-        (self.k, self.n) = (k, n);
         if !n.is_multiple_of(NR) {
             // The last panel's columns beyond n are multiplied too, if to no effect: no NaN may be there.
-            self.data[n / NR * NR * k..len].fill(0.0);
+            self.data[n / NR * NR * depth..len].fill(0.0);
         }
     }
 
@@ -124,11 +156,16 @@ impl Packed {
     pub fn refill_kn(&mut self, b: Mat<'_>, k: usize, n: usize) {
         b.check(k, n);
         self.resize(k, n);
-        for (panel, out) in self.data.chunks_exact_mut(NR * k.max(1)).enumerate().take(n.div_ceil(NR)) {
+        let (number, depth) = (self.number, self.depth());
+        for (panel, out) in self.data.chunks_exact_mut(NR * depth.max(1)).enumerate().take(n.div_ceil(NR)) {
             let width = NR.min(n - panel * NR);
-            for (row, out) in out.chunks_exact_mut(NR).enumerate() {
-                let at = row * b.stride + panel * NR;
-                out[..width].copy_from_slice(&b.data[at..at + width]);
+            let row = |row: usize| &b.data[row * b.stride + panel * NR..][..width];
+            for (i, out) in out.chunks_exact_mut(NR).enumerate() {
+                match number {
+                    Number::F32 => out[..width].copy_from_slice(row(i)),
+                    Number::Bf16 if 2 * i + 1 < k => pair_rows(row(2 * i), row(2 * i + 1), &mut out[..width]),
+                    Number::Bf16 => pair_rows(row(2 * i), &[0.0; NR][..width], &mut out[..width]),
+                }
             }
         }
     }
@@ -137,18 +174,29 @@ impl Packed {
     pub fn refill_nk(&mut self, b: Mat<'_>, k: usize, n: usize) {
         b.check(n, k);
         self.resize(k, n);
-        self.pack_nk(b, 0, n);
+        self.place_nk(b, 0, n);
     }
 
     /// Packs Bᵀ `[columns, k]` as the columns from `first` on.
-    fn pack_nk(&mut self, b: Mat<'_>, first: usize, columns: usize) {
+    fn place_nk(&mut self, b: Mat<'_>, first: usize, columns: usize) {
         b.check(columns, self.k);
+        let (k, depth) = (self.k, self.depth());
         let mut done = 0;
         while done < columns {
             let (panel, at) = ((first + done) / NR, (first + done) % NR);
             let width = (NR - at).min(columns - done);
-            let out = &mut self.data[panel * NR * self.k + at..];
-            transpose(&b.data[done * b.stride..], b.stride, width, self.k, out, NR);
+            let out = &mut self.data[panel * NR * depth + at..];
+            let from = &b.data[(done * b.stride).min(b.data.len())..];
+            match self.number {
+                Number::F32 => transpose(from, b.stride, width, k, out, NR),
+                // A row's pairs are numbers like others to be turned.
+                Number::Bf16 => scratch(width * depth, |pairs| {
+                    for (i, pairs) in pairs.chunks_exact_mut(depth.max(1)).enumerate() {
+                        pair_up(&from[i * b.stride..][..k], pairs);
+                    }
+                    transpose(pairs, depth, width, depth, out, NR);
+                }),
+            }
             done += width;
         }
     }
@@ -158,12 +206,13 @@ impl Packed {
 #[derive(Clone, Copy)]
 pub struct Panels<'a> {
     pub(super) data: &'a [f32],
+    pub(super) number: Number,
     pub(super) k: usize,
     pub(super) n: usize,
 }
 
 impl<'a> From<&'a Packed> for Panels<'a> {
     fn from(b: &'a Packed) -> Self {
-        Self { data: &b.data, k: b.k, n: b.n }
+        Self { data: &b.data, number: b.number, k: b.k, n: b.n }
     }
 }

@@ -1,9 +1,9 @@
-//! Functions of one row: layer norm, softmax, gating.
+//! Functions of one row: layer norm, gating, sums.
 
 use super::level::dispatch;
 
 /// Lanes of the partial sums; a fixed number, so that sums do not depend on the machine's width.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// e^x to about 1 ulp for x in [-87, 88]; smaller x give the smallest normal number, not zero.
 #[inline(always)]
@@ -41,7 +41,20 @@ fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     for (l, &v) in tail.iter().enumerate() {
         acc[l] += f(v);
     }
-    acc.iter().sum()
+    total(acc)
+}
+
+/// Sum of all lanes, halves onto halves.
+#[inline(always)]
+pub(super) fn total(mut lanes: [f32; LANES]) -> f32 {
+    let mut n = LANES;
+    while n > 1 {
+        n /= 2;
+        for l in 0..n {
+            lanes[l] += lanes[l + n];
+        }
+    }
+    lanes[0]
 }
 
 dispatch! {
@@ -58,69 +71,6 @@ dispatch! {
             out[i] = fma((x[i] - mean) * inv, scale[i], offset[i]);
         }
     }
-}
-
-dispatch! {
-    /// Softmax without its division: e^(x − max) in place of `logits`, where x = logits·scale + bias + mask.
-    /// `bias` may be empty. Returns 1 / Σ, for the caller to multiply the weighted sum by.
-    ///
-    /// # Panics  if the lengths differ.
-    pub fn softmax_row[fma, exp](logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) -> f32 {
-        let n = logits.len();
-        assert!(mask.len() == n && (bias.is_empty() || bias.len() == n));
-        let mut max = [f32::MIN; LANES];
-        let larger = |a: f32, b: f32| if a > b { a } else { b };
-        let whole = n - n % LANES;
-        for at in (0..whole).step_by(LANES) {
-            let x: &mut [f32; LANES] = lanes_mut(logits, at);
-            let m: &[f32; LANES] = lanes(mask, at);
-            if bias.is_empty() {
-                for l in 0..LANES {
-                    x[l] = fma(x[l], scale, m[l]);
-                }
-            } else {
-                let b: &[f32; LANES] = lanes(bias, at);
-                for l in 0..LANES {
-                    x[l] = fma(x[l], scale, b[l]) + m[l];
-                }
-            }
-            for l in 0..LANES {
-                max[l] = larger(x[l], max[l]);
-            }
-        }
-        for i in whole..n {
-            let b = if bias.is_empty() { 0.0 } else { bias[i] };
-            logits[i] = fma(logits[i], scale, b) + mask[i];
-            max[i - whole] = larger(logits[i], max[i - whole]);
-        }
-        let max = max.iter().fold(f32::MIN, |a, &b| larger(b, a));
-        let mut total = [0f32; LANES];
-        for at in (0..whole).step_by(LANES) {
-            let x: &mut [f32; LANES] = lanes_mut(logits, at);
-            for l in 0..LANES {
-                x[l] = exp(x[l] - max);
-            }
-            for l in 0..LANES {
-                total[l] += x[l];
-            }
-        }
-        for i in whole..n {
-            logits[i] = exp(logits[i] - max);
-            total[i - whole] += logits[i];
-        }
-        1.0 / total.iter().sum::<f32>()
-    }
-}
-
-/// `LANES` elements from `at` on, as an array, so that loops over them become single instructions.
-#[inline(always)]
-fn lanes(x: &[f32], at: usize) -> &[f32; LANES] {
-    x[at..at + LANES].try_into().expect("as long as the array")
-}
-
-#[inline(always)]
-fn lanes_mut(x: &mut [f32], at: usize) -> &mut [f32; LANES] {
-    (&mut x[at..at + LANES]).try_into().expect("as long as the array")
 }
 
 dispatch! {
@@ -196,32 +146,6 @@ mod tests {
                 assert!(err < 2.4e-7, "exp({x}) = {got}, want {want}");
             }
         }
-    }
-
-    #[test]
-    fn softmax_of_odd_lengths() {
-        for n in [1usize, 2, 17, 33, 130] {
-            let x: Vec<f32> = (0..n).map(|i| ((i * 37 % 23) as f32 - 11.0) * 0.7).collect();
-            let bias: Vec<f32> = (0..n).map(|i| (i % 5) as f32 * 0.3).collect();
-            let mask: Vec<f32> = (0..n).map(|i| if i % 7 == 3 { -1e9 } else { 0.0 }).collect();
-            let mut got = x.clone();
-            let inverse = softmax_row(&mut got, 0.5, &bias, &mask);
-            scale_row(&mut got, inverse);
-            let e: Vec<f64> =
-                (0..n).map(|i| (0.5 * x[i] as f64 + bias[i] as f64 + mask[i] as f64).exp()).collect();
-            let total: f64 = e.iter().sum();
-            for i in 0..n {
-                assert!((got[i] as f64 - e[i] / total).abs() < 1e-6, "n {n} at {i}");
-            }
-        }
-    }
-
-    #[test]
-    fn masked_rows_are_uniform_as_in_alphafold() {
-        let mut x = [0.5f32, -0.25, 0.125];
-        let inverse = softmax_row(&mut x, 1.0, &[], &[-1e9; 3]);
-        scale_row(&mut x, inverse);
-        assert!(x.iter().all(|v| (v - 1.0 / 3.0).abs() < 1e-6), "{x:?}");
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! Gradients of functions of one row: layer norm, softmax, gating, ReLU.
 
 use super::level::dispatch;
-
-/// Lanes of the partial sums, as in the forward functions.
-const LANES: usize = 16;
+use super::rows::{LANES, total};
 
 /// Σ f(x, y) over two rows in `LANES` partial sums.
 #[inline(always)]
@@ -19,7 +17,7 @@ fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     for (l, (&a, &b)) in tail.enumerate() {
         acc[l] += f(a, b);
     }
-    acc.iter().sum()
+    total(acc)
 }
 
 dispatch! {

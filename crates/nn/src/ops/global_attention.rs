@@ -59,9 +59,10 @@ impl Fused for GlobalAttention {
         let (d, v) = (hd / h, wv.len() / c);
         let hv = h * v;
         let width = d + v + hv;
-        let query = Packed::from_nk(&wq, c, hd);
-        let project = Packed::from_nk_list(&[&wk, &wv, &wg], c);
-        let output = Packed::from_nk(&wo, hv, c);
+        let number = wq.number();
+        let query = number.pack_nk(&wq, c, hd);
+        let project = number.pack_nk_list(&[&wk, &wv, &wg], c);
+        let output = number.pack_nk(&wo, hv, c);
         for_blocks(r, 1, |column, _| {
             scratch(s * (c + width + 1 + h + hv) + c + hd + hv, |buffer| {
                 let (normed, buffer) = buffer.split_at_mut(s * c);
@@ -77,7 +78,7 @@ impl Fused for GlobalAttention {
                 gemm(Mat::new(mean, c), 1, &query, q, hd, Finish::default());
                 gemm(Mat::new(normed, c), s, &project, kvg, width, Finish::default());
                 let keys = {
-                    let mut p = Packed::empty();
+                    let mut p = number.empty();
                     p.refill_nk(Mat::new(kvg, width), d, s);
                     p
                 };
@@ -87,7 +88,7 @@ impl Fused for GlobalAttention {
                     scale_row(row, inverse);
                 }
                 let values = {
-                    let mut p = Packed::empty();
+                    let mut p = number.empty();
                     p.refill_kn(Mat::new(&kvg[d..], width), s, v);
                     p
                 };

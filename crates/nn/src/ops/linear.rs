@@ -61,7 +61,7 @@ impl Fused for Linear {
         let w = super::value(&t[1])?;
         let bias = t.get(2).map(super::value).transpose()?;
         let m = x.len() / k;
-        let packed = Packed::from_nk(&w, k, n);
+        let packed = w.number().pack_nk(&w, k, n);
         let adds = out.adds();
         let finish =
             Finish { bias: bias.as_deref().unwrap_or(&[]), relu: self.relu, accumulate: adds && !self.relu };

@@ -1,5 +1,9 @@
 //! The network's operations, one a file: a plain differentiable reference, a fused CPU forward and a
-//! backward behind one call. Inputs are f32 tensors; shapes are given as `[s, r, c]` and so on.
+//! backward behind one call. Shapes are given as `[s, r, c]` and so on.
+//!
+//! Tensors are f32, but matrices of weights may be bf16. Then the fused forward rounds the factors of its matrix products
+//! to bf16 where the machine has instructions for that; sums, softmax, layer norm and all else stay f32. The backward's
+//! own products are of f32.
 
 mod attention;
 mod global_attention;
@@ -26,36 +30,60 @@ pub use residual::residual;
 pub use transition::{TransitionWeights, transition};
 pub use triangle_multiplication::{Edges, TriangleWeights, triangle_multiplication};
 
+use crate::cpu::Number;
 use candle_core::{CpuStorage, Result, Storage, StorageRef, Tensor};
 use std::ops::Deref;
 
-/// The f32 values of a contiguous CPU tensor, in place.
+/// The values of a contiguous CPU tensor as f32: in place, or widened from bf16.
 pub(crate) struct Value<'a> {
-    storage: StorageRef<'a>,
-    start: usize,
-    len: usize,
+    number: Number,
+    held: Held<'a>,
+}
+
+enum Held<'a> {
+    InPlace { storage: StorageRef<'a>, start: usize, len: usize },
+    Widened(Vec<f32>),
+}
+
+impl Value<'_> {
+    /// What products with this tensor, a weight, are to be rounded to: bf16 if it is bf16 and the machine
+    /// multiplies such numbers faster.
+    pub fn number(&self) -> Number {
+        self.number
+    }
 }
 
 impl Deref for Value<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(v)) => &v[self.start..self.start + self.len],
-            _ => unreachable!("checked when made"),
+        match &self.held {
+            Held::Widened(values) => values,
+            Held::InPlace { storage, start, len } => match &**storage {
+                Storage::Cpu(CpuStorage::F32(v)) => &v[*start..start + len],
+                _ => unreachable!("checked when made"),
+            },
         }
     }
 }
 
 /// Borrows a tensor's values.
 ///
-/// # Errors  If it is not a contiguous f32 tensor on the CPU.
+/// # Errors  If it is not a contiguous f32 or bf16 tensor on the CPU.
 pub(crate) fn value(t: &Tensor) -> Result<Value<'_>> {
     let (storage, layout) = t.storage_and_layout();
-    if !matches!(&*storage, Storage::Cpu(CpuStorage::F32(_))) || !layout.is_contiguous() {
-        candle_core::bail!("expected a contiguous f32 tensor on the CPU, got {t:?}");
-    }
-    Ok(Value { start: layout.start_offset(), len: layout.shape().elem_count(), storage })
+    let (start, len) = (layout.start_offset(), layout.shape().elem_count());
+    let widened = match &*storage {
+        Storage::Cpu(CpuStorage::F32(_)) if layout.is_contiguous() => None,
+        Storage::Cpu(CpuStorage::BF16(v)) if layout.is_contiguous() => {
+            Some(v[start..start + len].iter().map(|v| v.to_f32()).collect())
+        }
+        _ => candle_core::bail!("expected a contiguous f32 or bf16 tensor on the CPU, got {t:?}"),
+    };
+    Ok(match widened {
+        None => Value { number: Number::F32, held: Held::InPlace { storage, start, len } },
+        Some(values) => Value { number: Number::bf16_if_fast(), held: Held::Widened(values) },
+    })
 }
 
 /// As [`value`], for a fixed number of inputs.

@@ -38,7 +38,7 @@ impl Fused for PairBias {
         let (n, _, c) = t[0].dims3()?;
         let h = t[3].dim(0)?;
         let [scale, offset, w] = super::values(&t[1..])?;
-        let w = Packed::from_nk(&w, c, h);
+        let w = w.number().pack_nk(&w, c, h);
         let step = if self.swapped { (1, n) } else { (n, 1) };
         for_blocks(n, 1, |q, _| {
             scratch(n * (c + 2 * h), |buffer| {

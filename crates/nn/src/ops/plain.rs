@@ -37,6 +37,7 @@ pub(crate) fn matmul_t(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let mut dims = x.dims().to_vec();
     let rows: usize = dims[..dims.len() - 1].iter().product();
     *dims.last_mut().expect("has a last dimension") = out;
+    let w = w.to_dtype(x.dtype())?;
     x.contiguous()?.reshape((rows, inner))?.matmul(&w.t()?)?.reshape(dims)
 }
 

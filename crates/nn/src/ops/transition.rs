@@ -49,7 +49,7 @@ impl Fused for Transition {
         let (w, c) = t[3].dims2()?;
         let wide = padded(w);
         let [scale, offset, w1, b1, w2, b2] = super::values(&t[1..])?;
-        let (widen, narrow) = (Packed::from_nk(&w1, c, w), Packed::from_nk(&w2, w, c));
+        let (widen, narrow) = (w1.number().pack_nk(&w1, c, w), w2.number().pack_nk(&w2, w, c));
         for_blocks(x.len() / c, ROWS, |row, rows| {
             scratch(rows * (c + wide), |buffer| {
                 let (normed, hidden) = buffer.split_at_mut(rows * c);

@@ -1,6 +1,7 @@
 //! `foldry bench model`: one pass of the full-size network.
 
 use super::usage::{cpu_seconds, forget_peak, peak_memory};
+use crate::precision::Precision;
 use crate::{machine, plan};
 use anyhow::{Result, anyhow};
 use features::{Duplicates, FeatureConfig, RawFeatures};
@@ -23,6 +24,9 @@ pub struct Args {
     /// Evoformer blocks; with few, memory at great lengths is seen soon
     #[arg(long, default_value_t = 48)]
     blocks: usize,
+    /// Numbers of the stacks' matrix products
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: Precision,
     /// Machine-readable lines on stdout
     #[arg(long)]
     json: bool,
@@ -32,10 +36,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let mut config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
     config.embeddings_and_evoformer.evoformer_num_block = args.blocks;
-    let model = Model::made_up(&config, 1)?;
-    let peak = nn::cpu::fma_peak(5);
+    let model = Model::made_up(&config, 1, args.dtype.dtype())?;
+    let peak = args.dtype.peak();
     if !args.json {
-        println!("one core: {peak:.0} GFLOP/s of f32 FMA; {}", machine::instructions());
+        println!("one core: {peak:.0} GFLOP/s of {}; {}", args.dtype.name(), machine::instructions());
         println!(
             "{:>5} {:>9} {:>9} {:>10} {:>9} {:>10} {:>10}",
             "r", "seconds", "CPU s", "GFLOP", "of peak", "peak GB", "planned GB"
@@ -57,7 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
         let memory = peak_memory();
         if args.json {
             let line = serde_json::json!({"residues": r, "msa": args.msa, "extra_msa": args.extra, "seconds": seconds,
-                "cpu_seconds": cpu, "gflop": gflop, "share_of_peak": share, "core_peak_gflops": peak, "peak_bytes": memory,
+                "cpu_seconds": cpu, "gflop": gflop, "share_of_peak": share, "core_peak_gflops": peak, "dtype": args.dtype.name(), "peak_bytes": memory,
                 "planned_bytes": planned});
             println!("{line}");
         } else {

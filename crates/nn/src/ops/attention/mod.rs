@@ -8,7 +8,7 @@ mod backward;
 
 use super::plain;
 use crate::cpu::{
-    Finish, HeadBlock, Mat, Packed, attend, for_blocks, gemm, layer_norm_row, mul_sigmoid, padded, scratch,
+    Finish, HeadBlock, Mat, attend, for_blocks, gemm, layer_norm_row, mul_sigmoid, padded, scratch,
 };
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
@@ -89,10 +89,10 @@ impl Fused for Attention {
         let mask: &[f32] = &mask;
         let (h, hk, hv) = (self.heads, wq.len() / c, wv.len() / c);
         let (dk, dv) = (hk / h, hv / h);
-        let width = 2 * hk + 2 * hv;
+        let (width, number) = (2 * hk + 2 * hv, wq.number());
         let wide = padded(width);
-        let project = Packed::from_nk_list(&[&wq, &wk, &wv, &wg], c);
-        let output = Packed::from_nk(&wo, hv, c);
+        let project = number.pack_nk_list(&[&wq, &wk, &wv, &wg], c);
+        let output = number.pack_nk(&wo, hv, c);
         // Attended length, number of attended rows, and how rows and elements lie in memory.
         let (n, rows, row_step, step) = match self.orientation {
             Orientation::PerRow => (n1, n0, n1, 1),
@@ -114,7 +114,7 @@ impl Fused for Attention {
                 gemm(Mat::new(normed, c), n, &project, qkvg, wide, Finish::default());
                 // The normalised input is no longer needed: its memory takes the attended values.
                 let attended = &mut buffer[..n * hv];
-                let (mut k, mut v) = (Packed::empty(), Packed::empty());
+                let (mut k, mut v) = (number.empty(), number.empty());
                 for head in 0..h {
                     k.refill_nk(Mat::new(&qkvg[hk + head * dk..], wide), dk, n);
                     v.refill_kn(Mat::new(&qkvg[2 * hk + head * dv..], wide), n, dv);

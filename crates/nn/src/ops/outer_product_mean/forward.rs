@@ -2,7 +2,7 @@
 
 use super::EPS;
 use crate::cpu::{
-    Finish, Mat, Packed, SharedMut, for_blocks, gemm, gemm_parallel, layer_norm_row, padded, scratch,
+    Finish, Mat, Number, Packed, SharedMut, for_blocks, gemm, gemm_parallel, layer_norm_row, padded, scratch,
     transpose,
 };
 use crate::ops::{Value, values};
@@ -23,6 +23,8 @@ pub(super) struct Factors<'a> {
     pub mask: Value<'a>,
     pub norm: [Value<'a>; 2],
     project: Packed,
+    /// What the factors are rounded to.
+    number: Number,
     bias: Vec<f32>,
 }
 
@@ -35,7 +37,8 @@ impl<'a> Factors<'a> {
             deep: padded(s),
             mask,
             norm: [scale, offset],
-            project: Packed::from_nk_list(&[&wa, &wb], c),
+            project: wa.number().pack_nk_list(&[&wa, &wb], c),
+            number: wa.number(),
             bias: [&ba[..], &bb[..]].concat(),
         })
     }
@@ -111,11 +114,11 @@ pub(super) fn forward(t: &[Tensor], m: Source<'_>, out: Place<'_>) -> Result<()>
     let factors = Factors::new(t)?;
     let [wo, bo] = values(&t[8..])?;
     let ([s, r, _, e], cz) = (factors.sizes, bo.len());
-    let output = Packed::from_nk(&wo, e * e, cz);
+    let output = wo.number().pack_nk(&wo, e * e, cz);
     scratch(r * e * factors.deep, |a| {
         let packed = scratch(s * r * e, |b| {
             factors.project(m, a, b);
-            Packed::from_kn(b, s, r * e)
+            factors.number.pack_kn(b, s, r * e)
         });
         scratch(r * r, |count| {
             factors.count(count);

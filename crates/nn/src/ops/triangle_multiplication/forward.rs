@@ -2,7 +2,7 @@
 
 use super::Edges;
 use crate::cpu::{
-    Finish, Mat, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row, mul_sigmoid, padded,
+    Finish, Mat, Number, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row, mul_sigmoid, padded,
     scratch, transpose,
 };
 use crate::ops::{Value, values};
@@ -21,6 +21,8 @@ pub(super) struct Factors<'a> {
     pub norm: [Value<'a>; 2],
     /// Weights of a's and b's projections, then of their gates, and the biases of both.
     pub project: Packed,
+    /// What the factors are rounded to.
+    pub number: Number,
     pub bias: Vec<f32>,
     pub gate_bias: Vec<f32>,
 }
@@ -38,7 +40,8 @@ impl<'a> Factors<'a> {
             wide: padded(r),
             mask,
             norm: [scale, offset],
-            project: Packed::from_nk_list(&[&wap, &wbp, &wag, &wbg], cz),
+            project: wap.number().pack_nk_list(&[&wap, &wbp, &wag, &wbg], cz),
+            number: wap.number(),
             bias: [&bap[..], &bbp[..]].concat(),
             gate_bias: [&bag[..], &bbg[..]].concat(),
         })
@@ -81,7 +84,7 @@ impl<'a> Factors<'a> {
         let share = SharedMut::new(sums);
         for_blocks(c, 1, |channel, _| {
             let of = |channel: usize| Mat::new(&ab[channel * r * wide..], wide);
-            let mut b = Packed::empty();
+            let mut b = self.number.empty();
             b.refill_nk(of(c + channel), r, r);
             // SAFETY: channels are disjoint.
             let sums = unsafe { share.range(channel * r * wide, r * wide) };
@@ -99,7 +102,7 @@ pub(super) fn forward(edges: Edges, t: &[Tensor], z: Source<'_>, out: Place<'_>)
         let (ab, sums) = buffer.split_at_mut(2 * c * r * wide);
         factors.project(z, ab);
         factors.sum(ab, sums);
-        let (output, gate) = (Packed::from_nk(&wo, c, cz), Packed::from_nk(&wg, cz, cz));
+        let (output, gate) = (wo.number().pack_nk(&wo, c, cz), wg.number().pack_nk(&wg, cz, cz));
         for_blocks(r, 1, |i, _| {
             scratch(r * (2 * c.max(cz) + 2 * cz), |buffer| {
                 let (row, buffer) = buffer.split_at_mut(r * c.max(cz));
