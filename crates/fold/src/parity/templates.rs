@@ -9,6 +9,7 @@ use crate::pair_stack::{Order, PairUpdates};
 use crate::taps::Taps;
 use crate::template::TemplateEmbedder;
 use crate::torsion_rows::TorsionRows;
+use candle_core::DType;
 
 const ONE: &str = "evoformer/template_embedding/single_template_embedding";
 const ALL: &str = "evoformer/template_embedding";
@@ -22,7 +23,8 @@ pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
 
 /// From structures to the pair's update, and on the way each template's features and embedding.
 fn whole(golden: &Golden, report: &mut Report) -> Result<()> {
-    let embedder = TemplateEmbedder::load(&golden.params.sub("template_embedder"), &golden.config)?;
+    let embedder =
+        TemplateEmbedder::load(&golden.params.sub("template_embedder"), &golden.config, DType::F32)?;
     let input = golden.sample.templates.as_ref().expect("the golden has templates");
     let (z, mask) = (golden.tap(&format!("{ALL}#0:in0")), golden.tap(&format!("{ALL}#0:in2")));
     let taps = Taps::on();

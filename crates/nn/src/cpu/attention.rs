@@ -4,7 +4,7 @@ use super::gemm::{Finish, gemm};
 use super::packed::{Mat, Packed, padded};
 use super::rows::scale_row;
 use super::scratch::scratch;
-use super::softmax::softmax_row;
+use super::softmax::softmax_row_as;
 
 /// Queries whose logits are held at a time.
 const QUERIES: usize = 48;
@@ -27,7 +27,7 @@ pub struct HeadBlock<'a> {
 
 /// softmax(scale·q·kᵀ + bias + mask)·v into `out`, rows `out_stride` apart.
 pub fn attend(head: &HeadBlock<'_>, queries: usize, out: &mut [f32], out_stride: usize) {
-    let keys = head.k.n();
+    let (keys, number) = (head.k.n(), head.v.number());
     let wide = padded(keys);
     scratch(QUERIES * wide, |logits| {
         let mut inverse = [0f32; QUERIES];
@@ -36,10 +36,10 @@ pub fn attend(head: &HeadBlock<'_>, queries: usize, out: &mut [f32], out_stride:
             gemm(head.q.from_row(q0), rows, head.k, logits, wide, Finish::default());
             for (i, row) in logits.chunks_exact_mut(wide).take(rows).enumerate() {
                 let bias = if head.bias.is_empty() { &[] } else { &head.bias[(q0 + i) * keys..][..keys] };
-                inverse[i] = softmax_row(&mut row[..keys], head.scale, bias, head.mask);
+                inverse[i] = softmax_row_as(number, &mut row[..keys], head.scale, bias, head.mask);
             }
             let out = &mut out[q0 * out_stride..];
-            gemm(Mat::new(logits, wide), rows, head.v, out, out_stride, Finish::default());
+            gemm(Mat::of(number, logits, wide), rows, head.v, out, out_stride, Finish::default());
             for (i, inverse) in inverse.iter().enumerate().take(rows) {
                 scale_row(&mut out[i * out_stride..][..head.v.n()], *inverse);
             }

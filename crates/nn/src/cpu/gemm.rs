@@ -40,6 +40,7 @@ pub fn gemm<'b>(
 fn product(a: Mat<'_>, m: usize, b: Panels<'_>, c: &mut [f32], c_stride: usize, finish: Finish<'_>) {
     a.check(m, b.k);
     Mat::new(c, c_stride).check(m, b.n);
+    assert!(a.number == Number::F32 || a.number == b.number, "A of bf16 and B of f32");
     assert!(finish.bias.is_empty() || finish.bias.len() == b.n, "bias of the wrong length");
     let depth = b.number.depth(b.k);
     assert!(b.n.div_ceil(NR) * NR * depth <= b.data.len(), "packed columns missing");
@@ -50,11 +51,12 @@ fn product(a: Mat<'_>, m: usize, b: Panels<'_>, c: &mut [f32], c_stride: usize, 
             let rows = MC.min(m - row);
             let c = &mut c[row * c_stride..];
             match b.number {
-                Number::F32 => {
+                // As stored: a sum of f32, or of pairs of bf16.
+                number if number == a.number => {
                     let start = (row * a.stride + k0).min(a.data.len());
                     chunk(&a.data[start..], a.stride, rows, b, part, c, c_stride, finish);
                 }
-                Number::Bf16 => {
+                _ => {
                     let stride = padded(part.len);
                     scratch(rows * stride, |pairs| {
                         for (i, pairs) in pairs.chunks_exact_mut(stride.max(1)).enumerate() {

@@ -30,6 +30,6 @@ pub use rows_backward::{
     gate_backward_row, layer_norm_backward_row, relu_backward_row, softmax_backward_row,
 };
 pub use scratch::{release_scratch, scratch};
-pub use softmax::softmax_row;
+pub use softmax::{softmax_row, softmax_row_as};
 pub use threads::{SharedMut, for_blocks};
 pub use transpose::transpose;

@@ -15,22 +15,28 @@ pub(super) const NR: usize = 32;
 pub struct Mat<'a> {
     pub(super) data: &'a [f32],
     pub(super) stride: usize,
+    pub(super) number: Number,
 }
 
 impl<'a> Mat<'a> {
     /// Rows start every `stride` elements of `data`.
     pub fn new(data: &'a [f32], stride: usize) -> Self {
-        Self { data, stride }
+        Self { data, stride, number: Number::F32 }
+    }
+
+    /// As [`Mat::new`], of such numbers: in bf16 `data` holds pairs, and `stride` counts them.
+    pub fn of(number: Number, data: &'a [f32], stride: usize) -> Self {
+        Self { data, stride, number }
     }
 
     /// The matrix from row `row` on.
     pub fn from_row(&self, row: usize) -> Self {
-        Self { data: &self.data[(row * self.stride).min(self.data.len())..], stride: self.stride }
+        Self { data: &self.data[(row * self.stride).min(self.data.len())..], ..*self }
     }
 
     pub(super) fn check(&self, rows: usize, columns: usize) {
         assert!(
-            rows == 0 || (rows - 1) * self.stride + columns <= self.data.len(),
+            rows == 0 || (rows - 1) * self.stride + self.number.depth(columns) <= self.data.len(),
             "matrix of {rows} rows by {columns}, stride {}, does not fit {} elements",
             self.stride,
             self.data.len()
@@ -131,6 +137,11 @@ impl Packed {
         assert!(start.is_multiple_of(NR) && start < self.n, "column {start} of {}", self.n);
         let data = &self.data[start * self.depth()..];
         Panels { data, n: columns.min(self.n - start), ..self.into() }
+    }
+
+    /// What its numbers are rounded to.
+    pub fn number(&self) -> Number {
+        self.number
     }
 
     /// Rows as stored: pairs of them in bf16.

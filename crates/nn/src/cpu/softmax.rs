@@ -3,6 +3,7 @@
 use super::level::dispatch;
 #[cfg(target_arch = "x86_64")]
 use super::level::{Level, level};
+use super::number::Number;
 use super::rows::{LANES, total};
 
 /// e^(x − max) in place of `logits`, where x = logits·scale + bias + mask. `bias` may be empty. Returns 1 / Σ,
@@ -10,13 +11,27 @@ use super::rows::{LANES, total};
 ///
 /// # Panics  if the lengths differ.
 pub fn softmax_row(logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) -> f32 {
+    softmax_row_as(Number::F32, logits, scale, bias, mask)
+}
+
+/// As [`softmax_row`]; in bf16 the powers lie as pairs in the first half of `logits`, an odd one out with 0.
+///
+/// # Panics  as [`softmax_row`].
+pub fn softmax_row_as(number: Number, logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) -> f32 {
     let n = logits.len();
     assert!(mask.len() == n && (bias.is_empty() || bias.len() == n));
     #[cfg(target_arch = "x86_64")]
     if level() == Level::Avx512 {
-        // SAFETY: the machine has the instructions, and the lengths agree.
-        return unsafe { x86::softmax_row(logits, scale, bias, mask) };
+        // SAFETY: the machine has the instructions (bf16 is only asked for where it is), and the lengths agree.
+        return unsafe {
+            let max = x86::finish_logits(logits, scale, bias, mask);
+            match number {
+                Number::F32 => x86::powers(logits, max),
+                Number::Bf16 => x86::powers_in_pairs(logits, max),
+            }
+        };
     }
+    assert!(number == Number::F32, "bf16 without its instructions");
     portable(logits, scale, bias, mask)
 }
 
@@ -83,36 +98,46 @@ fn lanes_mut(x: &mut [f32], at: usize) -> &mut [f32; LANES] {
 mod x86 {
     use std::arch::x86_64::*;
 
-    /// Minimax polynomial of (2^r − 1) / r on |r| ≤ ½, highest power first: 9e-8 of 2^r.
+    // Minimax polynomials of (2^r − 1) / r on |r| ≤ ½, highest power first.
+
+    /// To 9e-8 of 2^r.
     #[allow(clippy::approx_constant)] // the last is not ln 2 but what fits best
-    const EXP2: [f32; 5] = [1.326_469_8e-3, 9.671_509e-3, 5.550_734e-2, 2.402_224_2e-1, 6.931_47e-1];
+    const FINE: [f32; 5] = [1.326_469_8e-3, 9.671_509e-3, 5.550_734e-2, 2.402_224_2e-1, 6.931_47e-1];
+    /// To 1e-4 of 2^r, a fortieth of a bf16's last bit.
+    const COARSE: [f32; 3] = [5.500_858e-2, 2.422_103_7e-1, 6.932_829e-1];
     /// Rounds to whole numbers.
     const WHOLE: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
-    /// e^x for x ≤ 0, to 1.5e-7 + 2e-8·|x| relative: below the last bit of a sum that has e^0 in it. 0 where
-    /// that is below the smallest number.
+    /// e^x for x ≤ 0. With [`FINE`] to 1.5e-7 + 2e-8·|x| relative: below the last bit of a sum that has e^0 in it.
+    /// 0 where that is below the smallest number.
     #[target_feature(enable = "avx512f")]
     #[inline]
-    fn exp(x: __m512) -> __m512 {
+    fn exp<const N: usize>(x: __m512, polynomial: &[f32; N]) -> __m512 {
         let log2_e = _mm512_set1_ps(std::f32::consts::LOG2_E);
         let n = _mm512_roundscale_ps::<WHOLE>(_mm512_mul_ps(x, log2_e));
         let r = _mm512_fmsub_ps(x, log2_e, n);
-        let mut p = _mm512_set1_ps(EXP2[0]);
-        for c in &EXP2[1..] {
+        let mut p = _mm512_set1_ps(polynomial[0]);
+        for c in &polynomial[1..] {
             p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(*c));
         }
         _mm512_scalef_ps(_mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0)), n)
     }
 
+    /// Lanes that `n` elements leave at `at`.
+    fn lanes(n: usize, at: usize) -> __mmask16 {
+        ((1u32 << n.saturating_sub(at).min(16)) - 1) as __mmask16
+    }
+
+    /// Scales and adds to the logits in place; the largest.
+    ///
     /// # Safety  `mask` is as long as `logits`, `bias` too if not empty.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn softmax_row(logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) -> f32 {
+    pub unsafe fn finish_logits(logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) -> f32 {
         let (n, x) = (logits.len(), logits.as_mut_ptr());
-        let lanes = |at: usize| ((1u32 << (n - at).min(16)) - 1) as __mmask16;
         let scale = _mm512_set1_ps(scale);
         let mut max = _mm512_set1_ps(f32::MIN);
         for at in (0..n).step_by(16) {
-            let some = lanes(at);
+            let some = lanes(n, at);
             // SAFETY: lanes beyond the end are neither read nor written.
             unsafe {
                 let m = _mm512_maskz_loadu_ps(some, mask.as_ptr().add(at));
@@ -127,15 +152,44 @@ mod x86 {
                 _mm512_mask_storeu_ps(x.add(at), some, v);
             }
         }
-        let max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
-        let mut sum = _mm512_setzero_ps();
+        _mm512_reduce_max_ps(max)
+    }
+
+    /// Powers in place of `x`; 1 over their sum.
+    #[target_feature(enable = "avx512f")]
+    pub fn powers(x: &mut [f32], max: f32) -> f32 {
+        let (n, x) = (x.len(), x.as_mut_ptr());
+        let (max, mut sum) = (_mm512_set1_ps(max), _mm512_setzero_ps());
         for at in (0..n).step_by(16) {
-            let some = lanes(at);
-            // SAFETY: as above.
+            let some = lanes(n, at);
+            // SAFETY: lanes beyond the end are neither read nor written.
             unsafe {
-                let v = exp(_mm512_sub_ps(_mm512_maskz_loadu_ps(some, x.add(at)), max));
+                let v = exp(_mm512_sub_ps(_mm512_maskz_loadu_ps(some, x.add(at)), max), &FINE);
                 sum = _mm512_mask_add_ps(sum, some, sum, v);
                 _mm512_mask_storeu_ps(x.add(at), some, v);
+            }
+        }
+        1.0 / _mm512_reduce_add_ps(sum)
+    }
+
+    /// As [`powers`], rounded to bf16, in pairs in the first half of `x`.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub fn powers_in_pairs(x: &mut [f32], max: f32) -> f32 {
+        let (n, x) = (x.len(), x.as_mut_ptr());
+        let (max, mut sum) = (_mm512_set1_ps(max), _mm512_setzero_ps());
+        for at in (0..n).step_by(32) {
+            let some = [lanes(n, at), lanes(n, at + 16)];
+            // SAFETY: lanes beyond the end are neither read nor written; what is written lies before what is
+            // still to be read.
+            unsafe {
+                let half = |i: usize| {
+                    let v = _mm512_maskz_loadu_ps(some[i], x.wrapping_add(at + 16 * i));
+                    _mm512_maskz_mov_ps(some[i], exp(_mm512_sub_ps(v, max), &COARSE))
+                };
+                let (low, high) = (half(0), half(1));
+                sum = _mm512_add_ps(sum, _mm512_add_ps(low, high));
+                let both = std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low));
+                _mm512_mask_storeu_ps(x.add(at / 2), lanes(n.div_ceil(2), at / 2), both);
             }
         }
         1.0 / _mm512_reduce_add_ps(sum)
@@ -161,6 +215,27 @@ mod tests {
             let total: f64 = e.iter().sum();
             for i in 0..n {
                 assert!((got[i] as f64 - e[i] / total).abs() < 1e-6, "n {n} at {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_the_rounded_powers() {
+        let number = Number::bf16_if_fast();
+        for n in [1usize, 2, 15, 17, 31, 33, 70, 130] {
+            let x: Vec<f32> = (0..n).map(|i| ((i * 37 % 23) as f32 - 11.0) * 0.7).collect();
+            let mask: Vec<f32> = (0..n).map(|i| if i % 7 == 3 { -1e9 } else { 0.0 }).collect();
+            let (mut exact, mut paired) = (x.clone(), x);
+            let want = softmax_row(&mut exact, 0.5, &[], &mask);
+            let got = softmax_row_as(number, &mut paired, 0.5, &[], &mask);
+            assert!((got / want - 1.0).abs() < 2e-4, "{n}: {got} {want}");
+            if number == Number::F32 {
+                continue; // no bf16 on this machine
+            }
+            for (i, want) in exact.iter().chain(&[0.0; 1][..n % 2]).enumerate() {
+                let half = (paired[i / 2].to_bits() >> (16 * (i % 2))) as u16;
+                let got = half::bf16::from_bits(half).to_f32();
+                assert!((got - want).abs() <= want / 250.0, "{i} of {n}: {got} {want}");
             }
         }
     }
