@@ -30,6 +30,7 @@ mod torsion_rows;
 pub use confidence::{expected_aligned_error, plddt, predicted_tm, self_distance_change};
 pub use config::Config;
 pub use error::Error;
+pub use evoformer::{Block, Stack};
 pub use model::{Model, Outputs, PassDone, PredictOptions, Prediction, Previous, Step};
 pub use structure_module::StructureOutput;
 pub use taps::Taps;

@@ -1,5 +1,6 @@
 //! `foldry bench`: how fast the network runs here, and how far that is from what the cores can do.
 
+mod block;
 mod cases;
 mod model;
 mod op;
@@ -16,6 +17,8 @@ pub struct Args {
 enum What {
     /// One pass of the full-size network (model_5_ptm: 48 Evoformer and 4 extra-MSA blocks)
     Model(model::Args),
+    /// One block of the Evoformer and one of the extra-MSA stack, by itself
+    Block(block::Args),
     /// Each operation of a block by itself, forward and backward
     Op(op::Args),
 }
@@ -24,6 +27,7 @@ enum What {
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Model(args) => model::run(&args),
+        What::Block(args) => block::run(&args),
         What::Op(args) => op::run(&args),
     }
 }
