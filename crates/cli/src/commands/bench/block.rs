@@ -40,7 +40,7 @@ enum Which {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let peak = nn::cpu::fma_peak(5);
+    let peak = nn::cpu::fma_peak(nn::cpu::Number::F32, 5);
     if !args.json {
         println!("one core: {peak:.0} GFLOP/s of f32 FMA; {}", machine::instructions());
         println!(
