@@ -6,6 +6,7 @@
 mod attention;
 mod gemm;
 mod kernels;
+mod layer_norm;
 mod level;
 mod number;
 mod packed;
@@ -20,12 +21,13 @@ mod transpose;
 
 pub use attention::{HeadBlock, attend};
 pub use gemm::{Finish, gemm, gemm_parallel};
+pub use layer_norm::{layer_norm_row, layer_norm_row_as};
 pub use level::{Level, has_bf16, level};
 pub use number::Number;
 pub use packed::{Mat, Packed, Panels, padded};
 pub use parts::{add_transposed_product, sum_parts};
 pub use peak::fma_peak;
-pub use rows::{add_bias, add_into, gate_rows, layer_norm_row, mul_sigmoid, scale_row};
+pub use rows::{add_bias, add_into, gate_rows, mul_sigmoid, scale_row};
 pub use rows_backward::{
     gate_backward_row, layer_norm_backward_row, relu_backward_row, softmax_backward_row,
 };

@@ -1,4 +1,4 @@
-//! Functions of one row: layer norm, gating, sums.
+//! Functions of one row: gating, sums.
 
 use super::level::dispatch;
 
@@ -29,7 +29,7 @@ pub(crate) fn exp_lane<const FMA: bool>(x: f32) -> f32 {
 
 /// Sum of a row in `LANES` partial sums.
 #[inline(always)]
-fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut acc = [0f32; LANES];
     let chunks = x.chunks_exact(LANES);
     let tail = chunks.remainder();
@@ -55,22 +55,6 @@ pub(super) fn total(mut lanes: [f32; LANES]) -> f32 {
         }
     }
     lanes[0]
-}
-
-dispatch! {
-    /// Layer norm of one row, ε = 1e-5 inside the root, two passes for the variance.
-    ///
-    /// # Panics  if the lengths differ.
-    pub fn layer_norm_row[fma, exp](x: &[f32], scale: &[f32], offset: &[f32], out: &mut [f32]) {
-        let n = x.len();
-        assert!(scale.len() == n && offset.len() == n && out.len() == n);
-        let mean = sum(x, |v| v) / n as f32;
-        let var = sum(x, |v| (v - mean) * (v - mean)) / n as f32;
-        let inv = 1.0 / (var + 1e-5).sqrt();
-        for i in 0..n {
-            out[i] = fma((x[i] - mean) * inv, scale[i], offset[i]);
-        }
-    }
 }
 
 dispatch! {
@@ -145,22 +129,6 @@ mod tests {
                 let err = (got as f64 - want).abs() / want;
                 assert!(err < 2.4e-7, "exp({x}) = {got}, want {want}");
             }
-        }
-    }
-
-    #[test]
-    fn layer_norm_matches_f64() {
-        let n = 37;
-        let x: Vec<f32> = (0..n).map(|i| 100.0 + ((i * 29) % 31) as f32 * 0.1).collect();
-        let scale: Vec<f32> = (0..n).map(|i| 1.0 + 0.01 * i as f32).collect();
-        let offset: Vec<f32> = (0..n).map(|i| -0.5 + 0.02 * i as f32).collect();
-        let mut got = vec![0.0; n];
-        layer_norm_row(&x, &scale, &offset, &mut got);
-        let mean = x.iter().map(|&v| v as f64).sum::<f64>() / n as f64;
-        let var = x.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / n as f64;
-        for i in 0..n {
-            let want = (x[i] as f64 - mean) / (var + 1e-5).sqrt() * scale[i] as f64 + offset[i] as f64;
-            assert!((got[i] as f64 - want).abs() < 2e-5, "{i}: {} {want}", got[i]);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::plain;
 use super::sums::{Sums, gradients};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
-    layer_norm_row, scratch, sum_parts, transpose,
+    layer_norm_row, layer_norm_row_as, scratch, sum_parts, transpose,
 };
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
@@ -38,7 +38,8 @@ impl Fused for PairBias {
         let (n, _, c) = t[0].dims3()?;
         let h = t[3].dim(0)?;
         let [scale, offset, w] = super::values(&t[1..])?;
-        let w = w.number().pack_nk(&w, c, h);
+        let number = w.number();
+        let w = number.pack_nk(&w, c, h);
         let step = if self.swapped { (1, n) } else { (n, 1) };
         for_blocks(n, 1, |q, _| {
             scratch(n * (c + 2 * h), |buffer| {
@@ -47,9 +48,10 @@ impl Fused for PairBias {
                 for k in 0..n {
                     let at = (q * step.0 + k * step.1) * c;
                     // SAFETY: source and result are two memories.
-                    layer_norm_row(unsafe { z.range(at, c) }, &scale, &offset, &mut normed[k * c..][..c]);
+                    let z = unsafe { z.range(at, c) };
+                    layer_norm_row_as(number, z, &scale, &offset, &mut normed[k * c..][..c]);
                 }
-                gemm(Mat::new(normed, c), n, &w, bias, h, Finish::default());
+                gemm(Mat::of(number, normed, c), n, &w, bias, h, Finish::default());
                 transpose(bias, h, n, h, turned, n);
                 for (head, row) in turned.chunks_exact(n).enumerate() {
                     // SAFETY: each query writes its own rows.

@@ -55,9 +55,9 @@ pub(crate) fn mask_bias(mask: &Tensor) -> Result<Tensor> {
 pub(crate) mod testing {
     //! Fused forward against the reference, and the gradient against finite differences.
 
-    use crate::fused::Fused;
+    use crate::fused::{Fused, reference_backward};
     use crate::place::{Place, Source};
-    use candle_core::{Device, Tensor};
+    use candle_core::{DType, Device, Tensor};
 
     /// Reproducible numbers in (−1, 1).
     pub fn noise(shape: &[usize], seed: u64) -> Tensor {
@@ -83,7 +83,36 @@ pub(crate) mod testing {
         (d / n).sqrt()
     }
 
-    /// Fused ≡ reference to 2e-6, gradients of every input finite and as central differences say.
+    /// With weights' matrices of bf16: close to the reference with the same weights (which rounds nothing else),
+    /// and gradients of its sizes and close to its own.
+    fn check_bf16(op: &impl Fused, inputs: &[Tensor], differentiable: &[usize]) {
+        let of_bf16 = |(i, t): (usize, &Tensor)| {
+            let matrix = i > 0 && differentiable.contains(&i) && t.rank() == 2;
+            if matrix { t.to_dtype(DType::BF16).unwrap() } else { t.clone() }
+        };
+        let rounded: Vec<Tensor> = inputs.iter().enumerate().map(of_bf16).collect();
+        let plain = op.reference(&rounded).unwrap();
+        let mut fused = vec![f32::NAN; plain.elem_count()];
+        let first = super::super::value(&rounded[0]).unwrap();
+        op.forward(&rounded, Source::new(&first), Place::fresh(&mut fused)).unwrap();
+        let values =
+            |t: &Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let error = relative(&fused, &values(&plain));
+        assert!(error < 8e-3, "{}: in bf16 the error is {error:e}", op.name());
+        let wanted: Vec<bool> = (0..inputs.len()).map(|i| differentiable.contains(&i)).collect();
+        let weights = noise(plain.dims(), 77);
+        let grads = op.backward(&rounded, &weights, &wanted).unwrap();
+        let want = reference_backward(op, &rounded, &weights, &wanted).unwrap();
+        for (i, (got, want)) in grads.iter().zip(&want).enumerate().filter(|(i, _)| wanted[*i]) {
+            let (got, want) = (got.as_ref().unwrap(), want.as_ref().unwrap());
+            assert_eq!(got.dims(), want.dims());
+            let error = relative(&values(got), &values(want));
+            assert!(error < 2e-2, "{}: in bf16 gradient {i} is off by {error:e}", op.name());
+        }
+    }
+
+    /// Fused ≡ reference to 2e-6, gradients of every input finite and as central differences say. The same,
+    /// coarsely, with weights of bf16.
     pub fn check(op: &impl Fused, inputs: &[Tensor], differentiable: &[usize]) {
         let shape = op.shape(inputs).unwrap();
         let (mut fused, before) = (vec![0.0; shape.elem_count()], 0.25f32);
@@ -107,6 +136,7 @@ pub(crate) mod testing {
         let plain = reference.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let error = relative(&fused, &plain);
         assert!(error < 2e-6, "{}: fused differs from reference by {error:e}", op.name());
+        check_bf16(op, inputs, differentiable);
 
         let weights = noise(reference.dims(), 77);
         let wanted: Vec<bool> = (0..inputs.len()).map(|i| differentiable.contains(&i)).collect();

@@ -6,7 +6,7 @@ use super::plain;
 use super::sums::{Sums, add_rows, gradients};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
-    layer_norm_row, padded, relu_backward_row, scratch, sum_parts,
+    layer_norm_row, layer_norm_row_as, padded, relu_backward_row, scratch, sum_parts,
 };
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
@@ -49,17 +49,18 @@ impl Fused for Transition {
         let (w, c) = t[3].dims2()?;
         let wide = padded(w);
         let [scale, offset, w1, b1, w2, b2] = super::values(&t[1..])?;
-        let (widen, narrow) = (w1.number().pack_nk(&w1, c, w), w2.number().pack_nk(&w2, w, c));
+        let number = w1.number();
+        let (widen, narrow) = (number.pack_nk(&w1, c, w), w2.number().pack_nk(&w2, w, c));
         for_blocks(x.len() / c, ROWS, |row, rows| {
             scratch(rows * (c + wide), |buffer| {
                 let (normed, hidden) = buffer.split_at_mut(rows * c);
                 // SAFETY: blocks are disjoint, and this one's values are read before they are written.
                 let x = unsafe { x.range(row * c, rows * c) };
                 for (x, y) in x.chunks_exact(c).zip(normed.chunks_exact_mut(c)) {
-                    layer_norm_row(x, &scale, &offset, y);
+                    layer_norm_row_as(number, x, &scale, &offset, y);
                 }
                 let relu = Finish { bias: &b1, relu: true, accumulate: false };
-                gemm(Mat::new(normed, c), rows, &widen, hidden, wide, relu);
+                gemm(Mat::of(number, normed, c), rows, &widen, hidden, wide, relu);
                 let finish = Finish { bias: &b2, relu: false, accumulate: out.adds() };
                 // SAFETY: as above; `x` is not used any more.
                 let out = unsafe { out.range(row * c, rows * c) };

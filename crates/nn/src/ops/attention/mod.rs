@@ -8,7 +8,7 @@ mod backward;
 
 use super::plain;
 use crate::cpu::{
-    Finish, HeadBlock, Mat, attend, for_blocks, gemm, layer_norm_row, mul_sigmoid, padded, scratch,
+    Finish, HeadBlock, Mat, attend, for_blocks, gemm, layer_norm_row_as, mul_sigmoid, padded, scratch,
 };
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
@@ -108,10 +108,10 @@ impl Fused for Attention {
                 for i in 0..n {
                     // SAFETY: only this attended row's thread writes here, and later.
                     let x = unsafe { x.range(at(i) * c, c) };
-                    layer_norm_row(x, &scale, &offset, &mut normed[i * c..][..c]);
+                    layer_norm_row_as(number, x, &scale, &offset, &mut normed[i * c..][..c]);
                     keys_mask[i] = 1e9 * (mask[at(i)] - 1.0);
                 }
-                gemm(Mat::new(normed, c), n, &project, qkvg, wide, Finish::default());
+                gemm(Mat::of(number, normed, c), n, &project, qkvg, wide, Finish::default());
                 // The normalised input is no longer needed: its memory takes the attended values.
                 let attended = &mut buffer[..n * hv];
                 let (mut k, mut v) = (number.empty(), number.empty());

@@ -2,8 +2,8 @@
 
 use super::EPS;
 use crate::cpu::{
-    Finish, Mat, Number, Packed, SharedMut, for_blocks, gemm, gemm_parallel, layer_norm_row, padded, scratch,
-    transpose,
+    Finish, Mat, Number, Packed, SharedMut, for_blocks, gemm, gemm_parallel, layer_norm_row_as, padded,
+    scratch, transpose,
 };
 use crate::ops::{Value, values};
 use crate::place::{Place, Source};
@@ -53,10 +53,16 @@ impl<'a> Factors<'a> {
                 for q in 0..s {
                     // SAFETY: source and result are two memories.
                     let m = unsafe { m.range((q * r + i) * c, c) };
-                    layer_norm_row(m, &self.norm[0], &self.norm[1], &mut normed[q * c..][..c]);
+                    layer_norm_row_as(
+                        self.number,
+                        m,
+                        &self.norm[0],
+                        &self.norm[1],
+                        &mut normed[q * c..][..c],
+                    );
                 }
                 let finish = Finish { bias: &self.bias, ..Finish::default() };
-                gemm(Mat::new(normed, c), s, &self.project, ab, 2 * e, finish);
+                gemm(Mat::of(self.number, normed, c), s, &self.project, ab, 2 * e, finish);
                 for (q, ab) in ab.chunks_exact_mut(2 * e).enumerate() {
                     let present = self.mask[q * r + i];
                     ab.iter_mut().for_each(|v| *v *= present);

@@ -2,8 +2,8 @@
 
 use super::Edges;
 use crate::cpu::{
-    Finish, Mat, Number, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row, mul_sigmoid, padded,
-    scratch, transpose,
+    Finish, Mat, Number, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row_as, mul_sigmoid,
+    padded, scratch, transpose,
 };
 use crate::ops::{Value, values};
 use crate::place::{Place, Source};
@@ -59,9 +59,15 @@ impl<'a> Factors<'a> {
                     let at = i * step.0 + k * step.1;
                     // SAFETY: nothing is written before the sums are complete.
                     let z = unsafe { z.range(at * cz, cz) };
-                    layer_norm_row(z, &self.norm[0], &self.norm[1], &mut normed[k * cz..][..cz]);
+                    layer_norm_row_as(
+                        self.number,
+                        z,
+                        &self.norm[0],
+                        &self.norm[1],
+                        &mut normed[k * cz..][..cz],
+                    );
                 }
-                gemm(Mat::new(normed, cz), r, &self.project, projected, 4 * c, Finish::default());
+                gemm(Mat::of(self.number, normed, cz), r, &self.project, projected, 4 * c, Finish::default());
                 for k in 0..r {
                     let (x, gate) = projected[k * 4 * c..][..4 * c].split_at(2 * c);
                     let present = self.mask[i * step.0 + k * step.1];
@@ -102,7 +108,8 @@ pub(super) fn forward(edges: Edges, t: &[Tensor], z: Source<'_>, out: Place<'_>)
         let (ab, sums) = buffer.split_at_mut(2 * c * r * wide);
         factors.project(z, ab);
         factors.sum(ab, sums);
-        let (output, gate) = (wo.number().pack_nk(&wo, c, cz), wg.number().pack_nk(&wg, cz, cz));
+        let number = factors.number;
+        let (output, gate) = (number.pack_nk(&wo, c, cz), number.pack_nk(&wg, cz, cz));
         for_blocks(r, 1, |i, _| {
             scratch(r * (2 * c.max(cz) + 2 * cz), |buffer| {
                 let (row, buffer) = buffer.split_at_mut(r * c.max(cz));
@@ -110,15 +117,15 @@ pub(super) fn forward(edges: Edges, t: &[Tensor], z: Source<'_>, out: Place<'_>)
                 let (normed, gates) = buffer.split_at_mut(r * cz);
                 transpose(&sums[i * wide..], r * wide, c, r, row, c);
                 for j in 0..r {
-                    layer_norm_row(&row[j * c..][..c], &ns, &no, &mut summed[j * c..][..c]);
+                    layer_norm_row_as(number, &row[j * c..][..c], &ns, &no, &mut summed[j * c..][..c]);
                     // SAFETY: only this row's thread writes here, and later.
                     let z = unsafe { z.range((i * r + j) * cz, cz) };
-                    layer_norm_row(z, scale, offset, &mut normed[j * cz..][..cz]);
+                    layer_norm_row_as(number, z, scale, offset, &mut normed[j * cz..][..cz]);
                 }
-                gemm(Mat::new(normed, cz), r, &gate, gates, cz, Finish::default());
+                gemm(Mat::of(number, normed, cz), r, &gate, gates, cz, Finish::default());
                 let finish = Finish { bias: &bo, ..Finish::default() };
                 // The row of sums is no longer needed: its memory takes the update.
-                gemm(Mat::new(summed, c), r, &output, row, cz, finish);
+                gemm(Mat::of(number, summed, c), r, &output, row, cz, finish);
                 for (j, gate) in gates.chunks_exact(cz).enumerate() {
                     let update = &mut row[j * cz..][..cz];
                     mul_sigmoid(update, gate, &bg);
