@@ -163,6 +163,22 @@ fn a_setting_that_is_not_followed_is_refused() {
 const NOISE: [&str; 2] = ["feat_2d_norm//offset", "attention_2d//bias"];
 
 #[test]
+fn bf16_stays_near_f32() {
+    for (case, r, residues) in [("fold", 17, 15), ("fold_b", 13, 13)] {
+        let fine = forward(case, 0, &[]);
+        let coarse = forward(case, 0, &["--dtype", "bf16"]);
+        for name in ["representations/msa", "representations/pair", "representations/single"] {
+            let keep = unpadded(fine[name].shape(), r, residues);
+            let (relative, ..) = distance(&coarse[name].to_f32(), &fine[name].to_f32(), &keep);
+            // Two bits of slack over one rounding to 8 bits, 2⁻⁹; not nothing, or it was not bf16 at all.
+            assert!((1e-5..2e-2).contains(&relative), "{case} {name}: {relative:e}");
+        }
+        let (.., plddt) = distance(&coarse["plddt"].to_f32(), &fine["plddt"].to_f32(), &vec![true; r]);
+        assert!(plddt < 0.5, "{case}: pLDDT is off by {plddt}");
+    }
+}
+
+#[test]
 fn losses_and_gradients_agree_with_alphafold() {
     let want = read(&golden("fold/gradients.safetensors")).unwrap().1;
     for recycles in [0, 1] {
