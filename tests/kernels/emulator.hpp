@@ -2,10 +2,11 @@
 // operations of a whole warp. Nothing here is fast; everything is checked:
 // - shared memory and outputs start as NaN; buffers end at a page that may not be touched
 // - asynchronous copies arrive when they are waited for and not before
-// - threads run in a different order each time a case is run, once with one warp far ahead, so a missing barrier changes
-//   the result (a missing sync_warp before a load_matrices does not: there the lanes meet anyway)
+// - threads run in turn, then in disorder with one warp far ahead and the blocks backwards: a missing barrier changes the result
+// - accesses to shared memory that no barrier orders end the run (races.hpp)
 // - lanes of a warp that meet in different operations, and barriers that not all reach, end the run
 #pragma once
+#include "races.hpp"
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
@@ -111,6 +112,7 @@ struct Machine {
 inline Machine machine;
 
 [[noreturn]] inline void fail(const std::string& what) {
+    races.thread = -1;
     std::fflush(stdout);
     std::fprintf(stderr, "ERROR  %s: block %ld, thread %d: %s\n", running.c_str(), machine.block,
                  machine.current ? machine.current->index : -1, what.c_str());
@@ -140,12 +142,18 @@ foldry_switch:
     popq %rbp
     ret
 )");
-inline void leave() { foldry_switch(&machine.current->stack_pointer, machine.scheduler); }
-inline void enter(Fiber& f) { foldry_switch(&machine.scheduler, f.stack_pointer); }
+inline void switch_out() { foldry_switch(&machine.current->stack_pointer, machine.scheduler); }
+inline void switch_in(Fiber& f) { foldry_switch(&machine.scheduler, f.stack_pointer); }
 #else
-inline void leave() { swapcontext(&machine.current->context, &machine.home); }
-inline void enter(Fiber& f) { swapcontext(&machine.home, &f.context); }
+inline void switch_out() { swapcontext(&machine.current->context, &machine.home); }
+inline void switch_in(Fiber& f) { swapcontext(&machine.home, &f.context); }
 #endif
+inline void leave() { switch_out(); }
+inline void enter(Fiber& f) {
+    races.thread = f.index;
+    switch_in(f);
+    races.thread = -1;
+}
 
 inline void fiber_main() {
     (*machine.body)();
@@ -189,6 +197,8 @@ void together(Wait what, const void* in, void* out, Compute compute) {
         return;
     }
     Fiber* lanes = &m.fibers[warp * 32];
+    Unwatched own;
+    if (what == Wait::sync_warp) races.warp_barriers[size_t(warp)]++;
     for (int l = 0; l < 32; l++)
         if (lanes[l].wait != what)
             fail(std::string("is in ") + name(what) + " while lane " + std::to_string(l) + " is in " + name(lanes[l].wait));
@@ -206,12 +216,15 @@ inline void barrier() {
     }
     for (int i = 0; i < m.threads; i++) m.fibers[i].wait = Wait::none;
     m.at_barrier = 0;
+    races.block_barriers++;
 }
 
 inline void finish_copies(size_t left) {
     Fiber& f = *machine.current;
     while (f.groups.size() > left) {
         for (const Copy& c : f.groups.front()) {
+            races.touch(c.to, size_t(c.room), true);
+            Unwatched own;
             std::memset(c.to, 0, size_t(c.room));
             std::memcpy(c.to, c.from, size_t(c.bytes));
         }
@@ -243,6 +256,7 @@ inline void run_block(int threads) {
         }
     }
     m.shared->poison();
+    races.block_barriers++;
     const int together = m.schedule == 0 ? threads : 32; // threads that take turns
     while (m.finished < threads) {
         bool moved = false;
@@ -297,11 +311,12 @@ inline void launch(long blocks, int threads, size_t shared_bytes, int schedule, 
     Guarded shared(shared_bytes);
     m.body = &body;
     m.shared = &shared;
+    races.start(shared.data(), shared.size());
     m.blocks = blocks;
     m.schedule = schedule;
     m.random.seed(unsigned(schedule));
     for (long b = 0; b < blocks; b++) {
-        m.block = schedule == 1 ? blocks - 1 - b : b;
+        m.block = schedule ? blocks - 1 - b : b;
         run_block(threads);
     }
 }

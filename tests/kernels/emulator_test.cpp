@@ -60,8 +60,62 @@ static void wrong_kernels() {
     (void)shared;
 }
 
+/// What may come out right in the emulator, whose lanes meet more often than the GPU's, and is wrong.
+static void races() {
+    auto words = [] { return reinterpret_cast<volatile float*>(shared_memory()); };
+    caught("a lane that reads what another wrote, without sync_warp", "race: reads", 32, 128, [=] {
+        words()[thread_index()] = 1.0f;
+        shuffle_xor(1.0f, 1); // orders no memory
+        const float x = words()[31 - thread_index()];
+        words()[thread_index()] = x;
+    });
+    caught("a load_matrices without sync_warp before it", "race: reads", 32, 1024, [] {
+        auto row = reinterpret_cast<bf16*>(shared_memory()) + 8 * thread_index();
+        for (int i = 0; i < 8; i += 2) put_pair<1>(row + i, 0, 1.0f, 1.0f);
+        u32 r[4];
+        load_matrices(r, row);
+    });
+    caught("a write over what another warp may still read", "race: writes", 64, 128, [=] {
+        if (thread_index() < 32) words()[thread_index()] = 1.0f;
+        sync_block();
+        const float x = words()[thread_index() % 32];
+        sync_warp();
+        if (thread_index() >= 32) words()[thread_index() % 32] = x + 1.0f;
+    });
+    caught("a write over what a lane may still read", "race: ", 32, 128, [=] {
+        words()[thread_index()] = 1.0f;
+        sync_warp();
+        const float x = words()[31 - thread_index()];
+        words()[thread_index()] = x + 1.0f;
+    });
+    Values v(128, 1.0);
+    Buffer<float> input(v);
+    caught("a copy into what another warp may still read", "race: writes", 64, 512, [&] {
+        auto s = reinterpret_cast<volatile float*>(shared_memory());
+        if (thread_index() < 32) s[thread_index()] = 1.0f;
+        sync_block();
+        const float x = s[thread_index() % 32];
+        if (thread_index() >= 32) copy_async(shared_memory() + 16 * (thread_index() - 32), input.data() + 4 * (thread_index() - 32), 16);
+        copy_commit();
+        copy_wait<0>();
+        sync_block();
+        if (x < 0) s[0] = x;
+    });
+    caught("a read of another's copy that is waited for, without a barrier", "race: ", 64, 1024, [&] {
+        auto s = reinterpret_cast<volatile float*>(shared_memory());
+        const int i = thread_index() % 32;
+        if (thread_index() < 32) copy_async(shared_memory() + 16 * i, input.data() + 4 * i, 16);
+        copy_commit();
+        sync_block();
+        copy_wait<0>();
+        const float x = s[4 * i];
+        sync_block();
+        if (x < 0) s[0] = x;
+    });
+}
+
 /// A missing barrier shows as a result that depends on the order of threads.
-static void missing_barrier() {
+[[maybe_unused]] static void missing_barrier() {
     std::vector<float> results;
     Buffer<float> out(64);
     for (int schedule : {0, 1}) {
@@ -142,7 +196,11 @@ static void roundings() {
 
 int main() {
     wrong_kernels();
+#ifdef EMULATOR_SEES_RACES
+    races();
+#else
     missing_barrier();
+#endif
     early_read();
     products<1>();
     products<2>();

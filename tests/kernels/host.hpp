@@ -58,36 +58,39 @@ inline u32 pack(float low, float high) {
     return round(low) | round(high) << 16;
 }
 
+struct MmaOperands {
+    u32 a[4], b[2];
+};
+/// Unmarked, as most of the emulator's time goes here.
+UNMARKED inline void multiply_lanes(const void* const* operands, float* const* results) {
+    float A[16][16], B[8][16];
+    auto put = [](float* to, u32 word) UNMARKED {
+        const u32 pair[2] = {word << 16, word & 0xffff0000u};
+        __builtin_memcpy(to, pair, 8);
+    };
+    for (int l = 0; l < 32; l++) {
+        auto in = static_cast<const MmaOperands*>(operands[l]);
+        const int g = l / 4, t = l % 4;
+        for (int q = 0; q < 4; q++) put(&A[g + 8 * (q & 1)][2 * t + 8 * (q >> 1)], in->a[q]);
+        for (int q = 0; q < 2; q++) put(&B[g][2 * t + 8 * q], in->b[q]);
+    }
+    for (int l = 0; l < 32; l++)
+        for (int i = 0; i < 4; i++) {
+            const float* x = A[l / 4 + 8 * (i >> 1)];
+            const float* y = B[2 * (l % 4) + (i & 1)];
+            float sum = 0;
+            for (int k = 0; k < 16; k++) sum += x[k] * y[k];
+            results[l][i] += sum;
+        }
+}
+
 inline void mma(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-    struct In {
-        u32 a[4], b[2];
-    } in{{a[0], a[1], a[2], a[3]}, {b0, b1}};
+    MmaOperands in{{a[0], a[1], a[2], a[3]}, {b0, b1}};
     emulator::together(emulator::Wait::mma, &in, &c[0], [](emulator::Fiber* lanes) {
-        float A[16][16], B[8][16];
-        for (int l = 0; l < 32; l++) {
-            auto in = static_cast<const In*>(lanes[l].in);
-            const int g = l / 4, t = l % 4;
-            for (int q = 0; q < 4; q++) {
-                float* to = &A[g + 8 * (q & 1)][2 * t + 8 * (q >> 1)];
-                to[0] = low_f32(in->a[q]);
-                to[1] = high_f32(in->a[q]);
-            }
-            for (int q = 0; q < 2; q++) {
-                float* to = &B[g][2 * t + 8 * q];
-                to[0] = low_f32(in->b[q]);
-                to[1] = high_f32(in->b[q]);
-            }
-        }
-        for (int l = 0; l < 32; l++) {
-            auto c = static_cast<float*>(lanes[l].out);
-            for (int i = 0; i < 4; i++) {
-                const float* x = A[l / 4 + 8 * (i >> 1)];
-                const float* y = B[2 * (l % 4) + (i & 1)];
-                float sum = 0;
-                for (int k = 0; k < 16; k++) sum += x[k] * y[k];
-                c[i] += sum;
-            }
-        }
+        const void* operands[32];
+        float* results[32];
+        for (int l = 0; l < 32; l++) operands[l] = lanes[l].in, results[l] = static_cast<float*>(lanes[l].out);
+        multiply_lanes(operands, results);
     });
 }
 
@@ -96,6 +99,13 @@ void load_matrices_as(u32 (&r)[4], const bf16* row) {
     in_shared(row, "load_matrices");
     const auto what = TRANSPOSED ? emulator::Wait::matrices_transposed : emulator::Wait::matrices;
     emulator::together(what, row, &r[0], [](emulator::Fiber* lanes) {
+        // Row l % 8 of a matrix goes to lanes 4·(l % 8) .. + 3; two of them stand for all.
+        for (int l = 0; l < 32; l++)
+            for (int reader = 4 * (l % 8); reader < 4 * (l % 8) + 2; reader++) {
+                emulator::races.thread = lanes[reader].index;
+                emulator::races.touch(lanes[l].in, 16, false);
+            }
+        emulator::races.thread = -1;
         for (int l = 0; l < 32; l++)
             for (int q = 0; q < 4; q++) {
                 u32 word = 0;
@@ -114,12 +124,16 @@ inline void copy_async(void* to, const void* from, int bytes) {
     in_shared(to, "copy_async");
     if (reinterpret_cast<uintptr_t>(from) % 16 != 0) emulator::fail("copy_async: source not aligned to 16 bytes");
     if (bytes < 0 || bytes > 16) emulator::fail("copy_async: expected 0 to 16 bytes");
+    emulator::races.touch(to, 16, true);
+    emulator::Unwatched own;
     std::memset(to, 0xff, 16); // whatever is there until the copy is waited for
     emulator::machine.current->open.push_back({to, from, 16, bytes});
 }
 inline void copy_async_word(float* to, const float* from, int bytes) {
     if (!emulator::machine.shared->holds(to, 4)) emulator::fail("copy_async_word: not in shared memory");
     if (bytes != 0 && bytes != 4) emulator::fail("copy_async_word: expected 0 or 4 bytes");
+    emulator::races.touch(to, 4, true);
+    emulator::Unwatched own;
     std::memset(to, 0xff, 4);
     emulator::machine.current->open.push_back({to, from, 4, bytes});
 }
