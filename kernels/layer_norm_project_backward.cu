@@ -70,11 +70,54 @@ DEVICE void sum_of_quarters(float (&v)[8]) {
     }
 }
 
+/// A warp's 16 rows of dy, 64 columns at a time, through the stage: a lane has rows lane / 8 + 4·k and eight columns.
+/// body(k, row, first column, dy, (x - mean) / deviation), then end(piece) by all lanes. A function, as NVRTC takes no generic lambda.
+template <int MOST, class X, class W, class Body, class End>
+DEVICE void walk_rows(const LayerNormProjectBackward<X, W>& t, const float (&acc)[1][MOST / 8][4], float scale, float* stage,
+                      const Pair* statistics, int first, Body body, End end) {
+    const int lane = thread_index() % 32, g = lane / 4, quad = lane % 4, rows = t.n0 * t.n1;
+#pragma unroll
+    for (int piece = 0; piece < MOST / 64; piece++) {
+#pragma unroll
+        for (int n = 0; n < 8; n++) {
+            store_pair(stage + g * STAGE_STRIDE + 8 * n + 2 * quad, acc[0][8 * piece + n][0], acc[0][8 * piece + n][1]);
+            store_pair(stage + (g + 8) * STAGE_STRIDE + 8 * n + 2 * quad, acc[0][8 * piece + n][2], acc[0][8 * piece + n][3]);
+        }
+        sync_warp();
+        const int at = 64 * piece + lane % 8 * 8;
+        if (at < t.c)
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                const int r = lane / 8 + 4 * k, row = first + r;
+                if (row >= rows) continue;
+                float dy[8], x[8];
+                load_eight(stage + r * STAGE_STRIDE + lane % 8 * 8, dy);
+                load_eight(t.x + row / t.n1 * t.stride0 + row % t.n1 * t.stride1 + at, x);
+                const Pair normal = statistics[r];
+                const float factor = scale * (t.mask ? t.mask[row] : 1.0f);
+#pragma unroll
+                for (int i = 0; i < 8; i++) {
+                    dy[i] *= factor;
+                    x[i] = (x[i] - normal.x) * normal.y;
+                }
+                if (t.column_grad) {
+                    const float share = t.share[row];
+                    const float* extra = t.column_grad + i64(row % t.n1) * t.c + at;
+#pragma unroll
+                    for (int i = 0; i < 8; i++) dy[i] += share * extra[i];
+                }
+                body(k, row, at, dy, x);
+            }
+        end(piece);
+        sync_warp();
+    }
+}
+
 template <class X, class W, int MOST>
 DEVICE void layer_norm_project_backward(const LayerNormProjectBackward<X, W>& t) {
     constexpr int PARTS = Parts<W>::count, ROWS = 16, CHUNK = PARTS == 1 ? 64 : 32, N = MOST / 8;
     constexpr int STRIDE = stride_of(CHUNK), WEIGHT_STRIDE = stride_of(MOST), OWN = ROWS * STRIDE, WEIGHTS = CHUNK * WEIGHT_STRIDE;
-    const int lane = thread_index() % 32, g = lane / 4, quad = lane % 4;
+    const int lane = thread_index() % 32;
     const int warps = block_threads() / 32, warp = thread_index() / 32, rows = t.n0 * t.n1;
     const i64 tile_rows = warps * ROWS, tiles = (rows + tile_rows - 1) / tile_rows;
     const i64 my_tiles = block_index() < tiles ? (tiles - 1 - block_index()) / block_count() + 1 : 0;
@@ -108,6 +151,7 @@ DEVICE void layer_norm_project_backward(const LayerNormProjectBackward<X, W>& t)
         const bool heads = i == t.count;
         const int width = heads ? t.heads : t.projected[i].width;
         const W* weight = heads ? t.heads_weight : t.projected[i].weight;
+#pragma unroll 2
         for (int v = thread_index(); v < CHUNK * (MOST / 8); v += block_threads()) {
             const int row = v / (MOST / 8), at = v % (MOST / 8) * 8;
             const bool inside = first + row < width && at < t.c;
@@ -116,6 +160,7 @@ DEVICE void layer_norm_project_backward(const LayerNormProjectBackward<X, W>& t)
         const i64 tile = block_index() + step / chunks * block_count(), first_row = tile * tile_rows + warp * ROWS;
         bf16* own = grads_of(step);
         if (heads) {
+#pragma unroll 1
             for (int v = lane; v < ROWS * CHUNK / 2; v += 32) {
                 const int r = v % ROWS, at = v / ROWS * 2;
                 const i64 row = first_row + r;
@@ -131,6 +176,7 @@ DEVICE void layer_norm_project_backward(const LayerNormProjectBackward<X, W>& t)
             }
         } else {
             const Projected<W>& p = t.projected[i];
+#pragma unroll 2
             for (int v = lane; v < ROWS * (CHUNK / 8); v += 32) {
                 const int r = v / (CHUNK / 8), at = v % (CHUNK / 8) * 8;
                 const bool inside = first_row + r < rows && first + at < width;
@@ -147,6 +193,7 @@ DEVICE void layer_norm_project_backward(const LayerNormProjectBackward<X, W>& t)
         const int first = int(min_of<i64>(tile * tile_rows + warp * ROWS, rows));
         auto place = [&](int row) { return row / t.n1 * t.stride0 + row % t.n1 * t.stride1; };
         sync_warp(); // the statistics of the tile before have been read
+#pragma unroll 1
         for (int r0 = 0; r0 < ROWS; r0 += 4) {
             FourRows four;
             four.load(t.c, [&](int i) -> const X* { return first + r0 + i < rows ? t.x + place(first + r0 + i) : nullptr; });
@@ -188,47 +235,9 @@ DEVICE void layer_norm_project_backward(const LayerNormProjectBackward<X, W>& t)
         }
         sync_warp(); // the statistics are there, even with no chunk
 
-        // Twice over the rows, 64 columns at a time, through the stage: a lane has rows lane / 8 + 4·k and eight columns.
-        // body(k, row, first column, dy, (x - mean) / deviation), then end(piece) by all lanes.
-        auto walk = [&](auto body, auto end) {
-#pragma unroll
-            for (int piece = 0; piece < MOST / 64; piece++) {
-#pragma unroll
-                for (int n = 0; n < 8; n++) {
-                    store_pair(stage + g * STAGE_STRIDE + 8 * n + 2 * quad, acc[0][8 * piece + n][0], acc[0][8 * piece + n][1]);
-                    store_pair(stage + (g + 8) * STAGE_STRIDE + 8 * n + 2 * quad, acc[0][8 * piece + n][2], acc[0][8 * piece + n][3]);
-                }
-                sync_warp();
-                const int at = 64 * piece + lane % 8 * 8;
-                if (at < t.c)
-#pragma unroll
-                    for (int k = 0; k < 4; k++) {
-                        const int r = lane / 8 + 4 * k, row = first + r;
-                        if (row >= rows) continue;
-                        float dy[8], x[8];
-                        load_eight(stage + r * STAGE_STRIDE + lane % 8 * 8, dy);
-                        load_eight(t.x + place(row) + at, x);
-                        const Pair normal = statistics[r];
-                        const float factor = scale * (t.mask ? t.mask[row] : 1.0f);
-#pragma unroll
-                        for (int i = 0; i < 8; i++) {
-                            dy[i] *= factor;
-                            x[i] = (x[i] - normal.x) * normal.y;
-                        }
-                        if (t.column_grad) {
-                            const float share = t.share[row];
-                            const float* extra = t.column_grad + i64(row % t.n1) * t.c + at;
-#pragma unroll
-                            for (int i = 0; i < 8; i++) dy[i] += share * extra[i];
-                        }
-                        body(k, row, at, dy, x);
-                    }
-                end(piece);
-                sync_warp();
-            }
-        };
         float sum[4] = {}, product[4] = {};
-        walk(
+        walk_rows<MOST>(
+            t, acc, scale, stage, statistics, first,
             [&](int k, int, int at, const float(&dy)[8], const float(&x)[8]) {
 #pragma unroll
                 for (int i = 0; i < 8; i++) {
@@ -245,7 +254,8 @@ DEVICE void layer_norm_project_backward(const LayerNormProjectBackward<X, W>& t)
                 product[k] += shuffle_xor(product[k], mask);
             }
         float scales[8] = {}, offsets[8] = {};
-        walk(
+        walk_rows<MOST>(
+            t, acc, scale, stage, statistics, first,
             [&](int k, int row, int at, const float(&dy)[8], const float(&x)[8]) {
                 float dx[8] = {};
                 const i64 to = place(row) + at;

@@ -11,7 +11,7 @@ mkdir -p "$out"
 if [ -n "${CUDA_HOME:-}" ]; then PATH=$CUDA_HOME/bin:$PATH; fi
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then
-    names=(bench layers)
+    names=(bench layers layers_backward)
     for kernel in "$here"/../../kernels/*.cu; do names+=("$(basename "$kernel" .cu)"); done
 fi
 libraries=()

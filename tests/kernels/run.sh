@@ -14,7 +14,7 @@ fi
 mkdir -p "$out"
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then
-    names=(emulator_test layers)
+    names=(emulator_test layers layers_backward)
     for kernel in "$here"/../../kernels/*.cu; do names+=("$(basename "$kernel" .cu)"); done
 fi
 
