@@ -32,6 +32,44 @@ pub struct Stack {
     pub transition_z: usize,
 }
 
+/// Columns of invariant point attention's projections, all heads together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PointAttention {
+    /// Heads.
+    pub heads: usize,
+    /// Of queries, and of keys and values.
+    pub q: usize,
+    /// As above.
+    pub kv: usize,
+    /// Coordinates of queries' points, and of keys' and values'.
+    pub q_points: usize,
+    /// As above.
+    pub kv_points: usize,
+}
+
+impl PointAttention {
+    /// AlphaFold's (Suppl. Alg. 22).
+    pub const FULL: Self = Self { heads: 12, q: 192, kv: 384, q_points: 144, kv_points: 432 };
+
+    /// Columns of all projections.
+    fn projections(&self) -> usize {
+        self.q + self.kv + self.q_points + self.kv_points
+    }
+
+    /// Input of the output layer.
+    pub fn features(&self, c_z: usize) -> usize {
+        (self.kv - self.q) + (self.kv_points - self.q_points) / 3 * 4 + self.heads * c_z
+    }
+
+    /// Multiply-adds over `r` residues of `c` channels and their pairs of `c_z`; the difference of two coordinates
+    /// and its square count one.
+    pub fn products(&self, r: usize, c: usize, c_z: usize) -> f64 {
+        let (linear, pairs) =
+            (c * (self.projections() + self.features(c_z)), self.kv + self.kv_points + 2 * self.heads * c_z);
+        r as f64 * linear as f64 + (r * r) as f64 * pairs as f64
+    }
+}
+
 /// Sizes of a network and its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
@@ -45,8 +83,8 @@ pub struct Dims {
     pub templates: usize,
     /// Single channels c_s.
     pub c_s: usize,
-    /// Heads · (scalar, query and value point) channels of invariant point attention, and its heads.
-    pub ipa: (usize, usize),
+    /// Invariant point attention.
+    pub ipa: PointAttention,
     /// Structure layers.
     pub layers: usize,
     /// 48 blocks of the Evoformer.
@@ -94,7 +132,7 @@ impl Dims {
             transition_z: 128,
             ..Stack::default()
         };
-        let (templates, c_s, ipa, layers) = (0, 384, (12 * 60, 12), 8);
+        let (templates, c_s, ipa, layers) = (0, 384, PointAttention::FULL, 8);
         let (pair_bins, parameters) = (128, 93_000_000);
         Self {
             r,
@@ -150,10 +188,13 @@ impl Dims {
             extra,
             templates: if outline.templates { templates } else { 0 },
             c_s: outline.c_s,
-            ipa: (
-                ipa("linear_q.weight") + ipa("linear_kv.weight") + ipa("linear_kv_points.weight"),
-                ipa("head_weights"),
-            ),
+            ipa: PointAttention {
+                heads: ipa("head_weights"),
+                q: ipa("linear_q.weight"),
+                kv: ipa("linear_kv.weight"),
+                q_points: ipa("linear_q_points.linear.weight"),
+                kv_points: ipa("linear_kv_points.linear.weight"),
+            },
             layers: 8,
             evoformer: stack("evoformer", outline.evoformer_blocks, false),
             extra_stack: stack("extra_msa_stack", outline.extra_msa_blocks, true),
@@ -192,11 +233,9 @@ pub fn flops(d: &Dims) -> f64 {
     };
     let (r, c_s) = (d.r as f64, d.c_s as f64);
     let z = d.evoformer.c_z as f64;
-    let structure = d.layers as f64
-        * 2.0
-        * (r * c_s * d.ipa.0 as f64
-            + r * r * (d.ipa.0 as f64 + d.ipa.1 as f64 * 2.0 * z)
-            + 8.0 * r * c_s * c_s);
+    // Transition and torsions are about four layers of the single representation's width.
+    let attention = d.ipa.products(d.r, d.c_s, d.evoformer.c_z);
+    let structure = d.layers as f64 * 2.0 * (attention + 4.0 * r * c_s * c_s);
     let heads = 2.0 * r * r * z * d.pair_bins as f64;
     stack(&d.evoformer, d.s)
         + stack(&d.extra_stack, d.extra)
@@ -217,7 +256,8 @@ pub fn peak_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
 /// - the MSA \[s, r, c_m\] and, in their stack, the extra rows; the pair; all updated in place,
 /// - the attention bias \[heads, r, r\],
 /// - scratch: the larger of three factors \[rows, r, c\] of outer products and 3 · r² · c of a triangle product,
-/// - templates \[t, r, r, c_t\], or later the pair heads' logits,
+/// - templates \[t, r, r, c_t\], or later the pair heads' logits, or the normalised pair and what invariant point
+///   attention projects, packs and sums for each residue,
 /// - for each thread rows of projections and packed panels.
 ///
 /// Nothing grows with r³: attention and outer products are made a few rows at a time.
@@ -238,7 +278,10 @@ pub fn running_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
         + rr * c_z
         + clustered;
     let heads = rr * (3 * u(d.pair_bins) + 2 * c_z) + clustered;
-    let widest = alive(&d.evoformer, d.s).max(embedding).max(extra).max(templates).max(heads);
+    let panels = 96 * d.ipa.heads;
+    let points = r * u(2 * d.ipa.projections() + d.ipa.features(d.evoformer.c_z) + panels);
+    let structure = 2 * rr * c_z + clustered + points;
+    let widest = alive(&d.evoformer, d.s).max(embedding).max(extra).max(templates).max(heads).max(structure);
     let features = u(passes) * r * (u(d.s) * 52 + u(d.extra) * 5);
     let scratch = u(threads) * (2400 * r + 96 * 1024);
     let parameters = u(d.parameters) * 27 / 20;
@@ -313,6 +356,17 @@ mod tests {
     }
 
     #[test]
+    fn operations_of_point_attention_by_hand() {
+        // 5 residues of 7 channels, pairs of 3; 2 heads of 4 channels for keys, 6 for values; 1 and 3 points.
+        let ipa = PointAttention { heads: 2, q: 8, kv: 20, q_points: 6, kv_points: 24 };
+        let features = 2 * (6 + 4 * 3 + 3);
+        let linear = 5 * 7 * (8 + 20 + 6 + 24 + features);
+        let pairs = 25 * 2 * (4 + 3 + 6 + 3 * 3 + 2 * 3);
+        assert_eq!(ipa.products(5, 7, 3), (linear + pairs) as f64);
+        assert_eq!(PointAttention::FULL.features(128), 2112);
+    }
+
+    #[test]
     fn alphafold_sizes_cost_what_is_known() {
         // 508 + 1024 rows at r = 64: about 4.6 TFLOP a pass, by counting the products of the reference.
         let pass = flops(&Dims::full(64, 508, 1024)) / 1e12;
@@ -335,12 +389,15 @@ mod tests {
             ("evoformer.blocks.1.msa_att_row.linear_z.weight", zeros(&[4, 20])),
             ("evoformer.blocks.0.pair_stack.tri_mul_out.linear_a_p.weight", zeros(&[13, 20])),
             ("evoformer.linear.weight", zeros(&[28, 24])),
+            ("structure_module.ipa.head_weights", zeros(&[2])),
+            ("structure_module.ipa.linear_kv_points.linear.weight", zeros(&[24, 28])),
         ]
         .map(|(name, array)| (name.to_string(), array))
         .into();
         let d = Dims::of_parameters(&ours, 9, 5, 3, 2);
         assert_eq!((d.evoformer.blocks, d.evoformer.c_m, d.evoformer.row), (2, 24, (12, 0)));
         assert_eq!((d.evoformer.triangle, d.c_s, d.templates), (13, 28, 0));
+        assert_eq!((d.ipa.heads, d.ipa.kv_points), (2, 24));
     }
 
     #[test]

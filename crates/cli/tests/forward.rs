@@ -159,7 +159,7 @@ fn a_setting_that_is_not_followed_is_refused() {
     assert!(words.contains("model.global_config.eval_dropout: expected false, got true"), "{words}");
 }
 
-/// Softmax ignores a shift of all its logits, so these gradients are rounding noise around zero.
+/// Softmax ignores a shift of all its logits, so these gradients are zero, or rounding noise around it.
 const NOISE: [&str; 2] = ["feat_2d_norm//offset", "attention_2d//bias"];
 
 #[test]
@@ -209,7 +209,8 @@ fn losses_and_gradients_agree_with_alphafold() {
             let all = ours.iter().filter(|(n, _)| n.starts_with("gradients/"));
             for (name, g) in all {
                 let g = g.to_f32();
-                assert!(g.iter().all(|v| v.is_finite()) && g.iter().any(|v| *v != 0.0), "{name}");
+                let none = NOISE.iter().any(|n| name.ends_with(n));
+                assert!(g.iter().all(|v| v.is_finite()) && (none || g.iter().any(|v| *v != 0.0)), "{name}");
             }
         }
     }

@@ -63,39 +63,6 @@ impl Frames {
     pub fn to_tensor(&self, scale: f64) -> Result<Tensor> {
         Tensor::cat(&[&self.quaternion, &(&self.translation * scale)?], 1)
     }
-
-    /// Rotation entry (i, j) of each residue, `[r, 1]`.
-    fn entry(&self, i: usize, j: usize) -> Result<Tensor> {
-        self.rotation.narrow(1, i, 1)?.narrow(2, j, 1)?.squeeze(2)
-    }
-
-    /// Local points to global; x, y, z are `[r, n]` each.
-    pub fn apply(&self, local: &[Tensor; 3]) -> Result<[Tensor; 3]> {
-        let axis = |i: usize| -> Result<Tensor> {
-            let mut sum = self.translation.narrow(1, i, 1)?.broadcast_as(local[0].shape())?.contiguous()?;
-            for (j, x) in local.iter().enumerate() {
-                sum = (sum + x.broadcast_mul(&self.entry(i, j)?)?)?;
-            }
-            Ok(sum)
-        };
-        Ok([axis(0)?, axis(1)?, axis(2)?])
-    }
-
-    /// Global points to local.
-    pub fn invert(&self, global: &[Tensor; 3]) -> Result<[Tensor; 3]> {
-        let mut d = Vec::with_capacity(3);
-        for (i, x) in global.iter().enumerate() {
-            d.push(x.broadcast_sub(&self.translation.narrow(1, i, 1)?)?);
-        }
-        let axis = |i: usize| -> Result<Tensor> {
-            let mut sum = d[0].broadcast_mul(&self.entry(0, i)?)?;
-            for (j, x) in d.iter().enumerate().skip(1) {
-                sum = (sum + x.broadcast_mul(&self.entry(j, i)?)?)?;
-            }
-            Ok(sum)
-        };
-        Ok([axis(0)?, axis(1)?, axis(2)?])
-    }
 }
 
 /// Rotation matrices `[r, 3, 3]` of unit quaternions `[r, 4]`.

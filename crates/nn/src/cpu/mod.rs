@@ -12,6 +12,7 @@ mod number;
 mod packed;
 mod parts;
 mod peak;
+mod points;
 mod rows;
 mod rows_backward;
 mod scratch;
@@ -27,6 +28,7 @@ pub use number::Number;
 pub use packed::{Mat, Packed, Panels, padded};
 pub use parts::{add_transposed_product, sum_parts};
 pub use peak::fma_peak;
+pub use points::{point_logits_backward_row, point_logits_row};
 pub use rows::{add_bias, add_into, gate_rows, mul_sigmoid, scale_row};
 pub use rows_backward::{
     gate_backward_row, layer_norm_backward_row, relu_backward_row, softmax_backward_row,

@@ -75,7 +75,8 @@ dispatch! {
         for v in p.iter_mut() {
             *v *= inverse;
         }
-        let mean = sum(p, grad, |p, grad| p * grad);
+        // Divided by Σp, which rounding keeps from being 1: else the logits' gradients would not add up to zero.
+        let mean = sum(p, grad, |p, grad| p * grad) / sum(p, p, |p, _| p);
         for i in 0..n {
             grad[i] = p[i] * (grad[i] - mean);
         }

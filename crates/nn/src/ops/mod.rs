@@ -9,6 +9,7 @@ mod attention;
 mod global_attention;
 #[cfg(test)]
 mod gradcheck;
+mod ipa;
 mod layer_norm;
 mod linear;
 mod outer_product_mean;
@@ -21,6 +22,7 @@ mod triangle_multiplication;
 
 pub use attention::{AttentionWeights, Orientation, attention};
 pub use global_attention::{GlobalAttentionWeights, global_attention};
+pub use ipa::{PointAttentionWeights, invariant_point_attention};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_relu, linear_update};
 pub use outer_product_mean::{OuterProductWeights, outer_product_mean};

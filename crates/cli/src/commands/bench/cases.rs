@@ -1,17 +1,19 @@
-//! The operations of an Evoformer block, and what the extra-MSA block has of its own, with AlphaFold's channels
-//! (Suppl. 1.6–1.8) and made-up weights.
+//! The operations of an Evoformer block, and what the extra-MSA block and the structure module have of their own, with
+//! AlphaFold's channels (Suppl. 1.6–1.8) and made-up weights.
 
+use crate::plan::PointAttention;
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
 use nn::ops::{self, AttentionWeights, Edges, GlobalAttentionWeights, Orientation};
-use nn::ops::{OuterProductWeights, TransitionWeights, TriangleWeights};
+use nn::ops::{OuterProductWeights, PointAttentionWeights, TransitionWeights, TriangleWeights};
 use nn::{Params, Update};
 
-/// Channels: MSA, extra MSA, pair, outer product.
+/// Channels: MSA, extra MSA, pair, outer product, single.
 const C_M: usize = 256;
 const C_E: usize = 64;
 const C_Z: usize = 128;
 const OUTER: usize = 32;
+const C_S: usize = 384;
 
 /// An operation on representations of some size.
 pub struct Case {
@@ -40,6 +42,11 @@ impl Weights {
     /// Tensors that keep gradients if `tracked`.
     pub fn new(tracked: bool) -> Self {
         Self { tracked, params: Params::made_up(1) }
+    }
+
+    /// Elements of all tensors made so far.
+    pub fn elements(&self) -> usize {
+        self.params.elements()
     }
 
     /// Noise.
@@ -78,6 +85,7 @@ pub fn cases(r: usize, s: usize, e: usize) -> Vec<Case> {
     let gated = |n: usize, rows: usize, c: usize| 5.0 * f(rows * n * c * c) + 2.0 * f(rows * n * n * c);
     let triangles = f(r * r) * f(C_Z) * f(6 * C_Z + r);
     let outer = f(s * r) * f(2 * C_M * OUTER) + f(r * r) * f(OUTER * OUTER) * f(s + C_Z);
+    let points = PointAttention::FULL.products(r, C_S, C_Z);
     let case = |name, onto: &[usize], products: f64, make| Case {
         name,
         onto: onto.to_vec(),
@@ -97,6 +105,7 @@ pub fn cases(r: usize, s: usize, e: usize) -> Vec<Case> {
         Case { from: Some(m.clone()), ..case("outer_product_mean", &z, outer, outer_product(s, r)) },
         case("extra_row_attention", &x, gated(r, e, C_E), attention([e, r, C_E], 8, true, PerRow)),
         case("extra_global_attention", &x, f(e * r * C_E) * (2.25 * f(C_E)), global(e, r)),
+        case("invariant_point_attention", &[r, C_S], points, point_attention(r)),
     ]
 }
 
@@ -179,6 +188,31 @@ fn global(e: usize, r: usize) -> Box<dyn Fn(&Weights) -> Result<Op>> {
                 out: pair(&out),
             };
             ops::global_attention(m, &mask, &w, HEADS)
+        }))
+    })
+}
+
+fn point_attention(r: usize) -> Box<dyn Fn(&Weights) -> Result<Op>> {
+    let PointAttention { heads, q, kv, q_points, kv_points } = PointAttention::FULL;
+    let features = PointAttention::FULL.features(C_Z);
+    Box::new(move |w| {
+        let [queries, keys] = [w.linear("q", q, C_S)?, w.linear("kv", kv, C_S)?];
+        let points = [w.linear("q_points", q_points, C_S)?, w.linear("kv_points", kv_points, C_S)?];
+        let (bias, out) = (w.linear("bias", heads, C_Z)?, w.linear("out", C_S, features)?);
+        let (z, head_weights) = (w.tensor("pair", &[r, r, C_Z])?, w.tensor("heads", &[heads])?);
+        let frames = [w.tensor("rotation", &[r, 3, 3])?, w.tensor("translation", &[r, 3])?];
+        let mask = Tensor::ones(r, DType::F32, &Device::Cpu)?;
+        Ok(Box::new(move |s| {
+            let w = PointAttentionWeights {
+                q: pair(&queries),
+                kv: pair(&keys),
+                q_points: pair(&points[0]),
+                kv_points: pair(&points[1]),
+                pair_bias: pair(&bias),
+                head_weights: &head_weights,
+                out: pair(&out),
+            };
+            ops::invariant_point_attention(s, &z, &mask, pair(&frames), &w)
         }))
     })
 }

@@ -35,9 +35,9 @@ pub fn run(args: &Args) -> Result<()> {
     for &r in &args.lengths {
         if !args.json {
             println!("r = {r}, {} + {} rows", args.msa, args.extra);
-            let titles = ["GFLOP", "seconds", "CPU s", "of peak", "backward CPU s", "of peak"];
-            let [a, b, c, d, e, f] = titles;
-            println!("{:<28} {a:>8} {b:>8} {c:>8} {d:>8} {e:>15} {f:>8}", "");
+            let titles = ["GFLOP", "MB", "seconds", "CPU s", "of peak", "backward CPU s", "of peak"];
+            let [a, b, c, d, e, f, g] = titles;
+            println!("{:<28} {a:>8} {b:>8} {c:>8} {d:>8} {e:>8} {f:>15} {g:>8}", "");
         }
         for case in cases(r, args.msa, args.extra).iter().filter(|case| case.name.contains(&args.only)) {
             let done = time(case, peak)?;
@@ -46,16 +46,17 @@ pub fn run(args: &Args) -> Result<()> {
             let forward = case.gflop / done.cpu / peak;
             let backward = 2.0 * case.gflop / done.backward / peak;
             if args.json {
-                let line = serde_json::json!({"op": case.name, "residues": r, "gflop": case.gflop,
+                let line = serde_json::json!({"op": case.name, "residues": r, "gflop": case.gflop, "bytes": done.bytes,
                     "seconds": done.seconds, "cpu_seconds": done.cpu, "share_of_peak": forward,
                     "backward_cpu_seconds": done.backward, "backward_share_of_peak": backward,
                     "core_peak_gflops": peak});
                 println!("{line}");
             } else {
                 println!(
-                    "{:<28} {:>8.1} {:>8.3} {:>8.3} {:>7.0}% {:>15.3} {:>7.0}%",
+                    "{:<28} {:>8.1} {:>8.1} {:>8.3} {:>8.3} {:>7.0}% {:>15.3} {:>7.0}%",
                     case.name,
                     case.gflop,
+                    done.bytes as f64 / 1e6,
                     done.seconds,
                     done.cpu,
                     100.0 * forward,
@@ -69,8 +70,11 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Seconds of one forward pass, its CPU seconds, and those of a backward pass.
+/// What was seen of one operation.
 struct Times {
+    /// Least a forward pass has to move: every input read and the result written once.
+    bytes: usize,
+    /// Of a forward pass, its CPU seconds, and those of a backward pass.
     seconds: f64,
     cpu: f64,
     backward: f64,
@@ -82,6 +86,7 @@ fn time(case: &Case, peak: f64) -> Result<Times> {
     let mut onto = weights.tensor("onto", &case.onto)?;
     let from = case.from.as_ref().map(|shape| weights.tensor("from", shape)).transpose()?;
     let once = |onto: Tensor| -> Result<Tensor> { Ok(op(from.as_ref().unwrap_or(&onto)).onto(onto)?) };
+    let bytes = 4 * (weights.elements() + onto.elem_count());
     onto = once(onto)?;
     // For about half a second, after one to warm up.
     let runs = (0.5 * peak / case.gflop).clamp(1.0, 50.0) as usize;
@@ -91,7 +96,7 @@ fn time(case: &Case, peak: f64) -> Result<Times> {
     }
     let n = runs as f64;
     let (seconds, cpu) = (start.elapsed().as_secs_f64() / n, (cpu_seconds() - before) / n);
-    Ok(Times { seconds, cpu, backward: backward(case)? })
+    Ok(Times { bytes, seconds, cpu, backward: backward(case)? })
 }
 
 /// CPU seconds of one backward pass, to the first input and all weights.
