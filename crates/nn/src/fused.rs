@@ -128,6 +128,12 @@ impl Update {
         Ok(x)
     }
 
+    /// The operation and its inputs, for tests that look at one face of it alone.
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> (&dyn Fused, &[Tensor]) {
+        (&*self.op, &self.inputs)
+    }
+
     fn plain_inputs(&self) -> Result<Vec<Tensor>> {
         self.inputs.iter().map(|t| t.detach().contiguous()).collect()
     }

@@ -128,7 +128,11 @@ pub fn scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     let (memory, mark) = STACK.with_borrow_mut(|stack| stack.push(len));
     let lent = Lent(Some(mark));
     // SAFETY: initialised floats that nobody else is lent until `lent` is dropped.
-    let result = f(unsafe { std::slice::from_raw_parts_mut(memory, len) });
+    let memory = unsafe { std::slice::from_raw_parts_mut(memory, len) };
+    if cfg!(test) {
+        memory.fill(f32::NAN); // so that tests notice what is read before it is written
+    }
+    let result = f(memory);
     drop(lent);
     result
 }
@@ -143,7 +147,12 @@ pub(super) fn take(len: usize) -> Vec<f32> {
         let best = (0..kept.len()).filter(|&i| fits(&kept[i])).min_by_key(|&i| kept[i].len());
         best.map(|i| kept.swap_remove(i))
     });
-    kept.unwrap_or_else(|| vec![0.0; if len <= KEPT { len.max(1024).next_power_of_two() } else { len }])
+    let mut buffer =
+        kept.unwrap_or_else(|| vec![0.0; if len <= KEPT { len.max(1024).next_power_of_two() } else { len }]);
+    if cfg!(test) {
+        buffer.fill(f32::NAN); // as in `scratch`
+    }
+    buffer
 }
 
 /// Keeps a buffer for later, if it is small.

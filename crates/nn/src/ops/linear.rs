@@ -28,7 +28,7 @@ pub fn linear_relu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor>
     update(x, w, b, true).tensor()
 }
 
-fn update(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Update {
+pub(super) fn update(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Update {
     let mut inputs = vec![x, w];
     inputs.extend(b);
     Update::new(Linear { relu }, &inputs)

@@ -6,6 +6,8 @@
 //! own products are of f32.
 
 mod attention;
+#[cfg(test)]
+mod exactness;
 mod global_attention;
 #[cfg(test)]
 mod gradcheck;

@@ -14,7 +14,11 @@ use candle_core::{Result, Shape, Tensor};
 /// Bias `[h, q, k]` from `z` `[r, r, c]`: LN(z)·Wᵀ with W `[h, c]`.
 /// `swapped` reads z[k, q] for query q and key k (triangle attention around the ending node).
 pub fn pair_bias(z: &Tensor, norm: (&Tensor, &Tensor), w: &Tensor, swapped: bool) -> Result<Tensor> {
-    Update::new(PairBias { swapped }, &[z, norm.0, norm.1, w]).tensor()
+    update(z, norm, w, swapped).tensor()
+}
+
+pub(super) fn update(z: &Tensor, norm: (&Tensor, &Tensor), w: &Tensor, swapped: bool) -> Update {
+    Update::new(PairBias { swapped }, &[z, norm.0, norm.1, w])
 }
 
 struct PairBias {
