@@ -56,7 +56,6 @@ DEVICE void ipa(const InvariantPointAttention<Z>& t) {
 
     for (int first = 0; first < t.r; first += IPA_KEYS) {
         const int here = min_of(IPA_KEYS, t.r - first);
-        sync_block(); // nobody reads the tile before this one any more
         copy_ipa_features(keys, key_stride, t, true, first, IPA_KEYS);
         sync_block();
         for (int head = warp; head < t.heads; head += warps) {
@@ -79,7 +78,6 @@ DEVICE void ipa(const InvariantPointAttention<Z>& t) {
                     sums[at] = sums[at] * factor + sum;
                 }
             }
-            sync_warp();
         }
         sync_block();
 #pragma unroll

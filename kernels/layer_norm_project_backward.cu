@@ -192,7 +192,6 @@ DEVICE void layer_norm_project_backward(const LayerNormProjectBackward<X, W>& t)
     for (i64 tile = block_index(); tile < tiles; tile += block_count()) {
         const int first = int(min_of<i64>(tile * tile_rows + warp * ROWS, rows));
         auto place = [&](int row) { return row / t.n1 * t.stride0 + row % t.n1 * t.stride1; };
-        sync_warp(); // the statistics of the tile before have been read
 #pragma unroll 1
         for (int r0 = 0; r0 < ROWS; r0 += 4) {
             FourRows four;
