@@ -1,6 +1,6 @@
 //! Feature arrays to tensors, and small host-side encodings.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
 use ndarray::{ArrayBase, Data, Dimension};
 
 /// A tensor of the array's values and shape.
@@ -16,6 +16,17 @@ pub fn from_vec(v: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
 /// All values of a tensor, row-major.
 pub fn values(t: &Tensor) -> Result<Vec<f32>> {
     t.flatten_all()?.to_vec1()
+}
+
+/// `f` of all values, row-major, in the tensor's own memory.
+///
+/// # Errors  If it is not a contiguous f32 tensor on the CPU.
+pub fn with_values<R>(t: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let (storage, layout) = t.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => Ok(f(&values[start..end])),
+        _ => candle_core::bail!("expected a contiguous f32 tensor on the CPU, got {t:?}"),
+    }
 }
 
 /// Which distance bin each pair of points is in, one-hot, `[n, n, bins]`. Bins start at `min..=max` Å, equally

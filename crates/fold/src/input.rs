@@ -4,9 +4,9 @@ use crate::config::Config;
 use crate::convert::{from_vec, tensor};
 use crate::layers::Linear;
 use crate::{Error, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use features::ModelInput;
-use nn::Params;
+use nn::{Params, Update, ops};
 
 /// Channels of `target_feat`, `msa_feat` and the extra MSA's features.
 const TARGET: usize = 22;
@@ -50,14 +50,17 @@ impl InputEmbedder {
             )));
         }
         let target = tensor(&x.target_feat)?;
-        let m = self.msa_m.forward(&tensor(&x.msa_feat)?)?;
-        let m = m.broadcast_add(&self.target_m.forward(&target)?.unsqueeze(0)?)?;
+        let query = self.target_m.forward(&target)?;
+        let (r, c_m) = query.dims2()?;
+        let query = query.broadcast_as((x.msa_feat.shape()[0], r, c_m))?.contiguous()?;
+        let m = self.msa_m.update(&tensor(&x.msa_feat)?).onto(query)?;
         let (i, j) = (self.target_i.forward(&target)?, self.target_j.forward(&target)?);
         Ok((m, i.unsqueeze(1)?.broadcast_add(&j.unsqueeze(0)?)?))
     }
 
-    /// Relative positions `[r, r, c_z]`: a column of the weight for each clipped offset, plus the bias.
-    pub fn relative_positions(&self, x: &ModelInput) -> Result<Option<Tensor>> {
+    /// Relative positions `[r, r, c_z]`, to be added to the pair: a column of the weight for each clipped offset, plus
+    /// the bias.
+    pub fn relative_positions(&self, x: &ModelInput) -> Result<Option<Update>> {
         let Some(linear) = &self.relpos else { return Ok(None) };
         let (r, clip) = (x.num_res(), i64::from(self.clip));
         let index = &x.residue_index;
@@ -65,9 +68,8 @@ impl InputEmbedder {
             .map(|p| i64::from(index[p / r]) - i64::from(index[p % r]))
             .map(|d| (d + clip).clamp(0, 2 * clip) as u32)
             .collect();
-        let offsets = Tensor::from_vec(offsets, r * r, &Device::Cpu)?;
         let rows = linear.weight.t()?.broadcast_add(&linear.bias)?.contiguous()?;
-        Ok(Some(rows.index_select(&offsets, 0)?.reshape((r, r, ()))?))
+        Ok(Some(ops::lookup(&rows, offsets)))
     }
 }
 

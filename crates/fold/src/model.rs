@@ -1,7 +1,7 @@
 //! The whole network: one pass, and the passes of recycling. AF2 Suppl. Alg. 2.
 
 use crate::config::Config;
-use crate::convert::{from_vec, tensor, triples, values};
+use crate::convert::{from_vec, tensor, triples, values, with_values};
 use crate::evoformer::{Block, Stack};
 use crate::heads::{Heads, Logits};
 use crate::input::{ExtraEmbedder, InputEmbedder};
@@ -194,22 +194,30 @@ impl Model {
         })
     }
 
-    /// One pass over the members of an ensemble, whose representations (but the MSA's) are averaged.
+    /// One pass over the members of an ensemble, whose representations (but the MSA's) are averaged. `previous` is
+    /// given up once the last member has been embedded, so that its memory is free for the blocks.
     ///
     /// # Errors  If the features do not fit, or `block_done` stops it.
     pub fn pass(
         &self,
         samples: &[ModelInput],
-        previous: &Previous,
+        previous: Previous,
         taps: &Taps,
         block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Outputs> {
         let (first, others) = samples
             .split_first()
             .ok_or_else(|| Error::Features("expected at least one sample, got none".into()))?;
-        let (msa, mut row, mut pair, mut single) = self.trunk(first, previous, taps, block_done)?;
+        let mut left = samples.len();
+        let mut previous = Some(previous);
+        let mut hand = || {
+            left -= 1;
+            let previous = if left == 0 { previous.take() } else { previous.clone() };
+            previous.expect("taken for the last sample only")
+        };
+        let (msa, mut row, mut pair, mut single) = self.trunk(first, hand(), taps, block_done)?;
         for other in others {
-            let (_, r, p, s) = self.trunk(other, previous, &Taps::off(), block_done)?;
+            let (_, r, p, s) = self.trunk(other, hand(), &Taps::off(), block_done)?;
             (row, pair, single) = ((row + r)?, (pair + p)?, (single + s)?);
         }
         if !others.is_empty() {
@@ -225,7 +233,7 @@ impl Model {
     fn trunk(
         &self,
         x: &ModelInput,
-        previous: &Previous,
+        previous: Previous,
         taps: &Taps,
         block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
@@ -233,9 +241,10 @@ impl Model {
         let seq_mask = tensor(&x.seq_mask)?;
         let pair_mask = seq_mask.unsqueeze(1)?.broadcast_mul(&seq_mask.unsqueeze(0)?)?;
         let (m, z) = self.input.forward(x)?;
-        let (mut m, mut z) = self.recycling.forward(m, z, previous, &aatype)?;
+        let (mut m, mut z) = self.recycling.forward(m, z, &previous, &aatype)?;
+        drop(previous);
         if let Some(relative) = self.input.relative_positions(x)? {
-            z = ops::residual(z, relative)?;
+            z = relative.onto(z)?;
         }
         taps.add(|| "input_embedder.m".into(), &m);
         taps.add(|| "input_embedder.z".into(), &z);
@@ -270,6 +279,8 @@ impl Model {
             (m, z) = block.forward(m, z, (&msa_mask, &pair_mask), taps)?;
             tick()?;
         }
+        // What the blocks borrowed is more than all that follows: structure and heads have it instead.
+        nn::cpu::release_scratch();
         let row = m.narrow(0, 0, 1)?.squeeze(0)?.contiguous()?;
         let single = self.single.forward(&row)?;
         Ok((m.narrow(0, 0, rows)?.contiguous()?, row, z, single))
@@ -297,11 +308,12 @@ impl Model {
                 count += 1;
                 watch(&Step { pass, passes, block: count, blocks, finished: None })
             };
-            let outputs = self.pass(samples, &previous, &Taps::off(), &mut tick)?;
+            let before = previous.positions.clone();
+            let outputs = self.pass(samples, previous, &Taps::off(), &mut tick)?;
             let mut prediction = self.prediction(&outputs, &mask)?;
             prediction.passes = pass + 1;
             let next = outputs.previous();
-            let change = distance_change(&previous, &next, &mask)?;
+            let change = distance_change(&before, &next.positions, &mask)?;
             let mean_plddt = weighted_mean(&prediction.plddt, &mask);
             let finished = Some(PassDone { mean_plddt, ptm: prediction.ptm, change });
             let stop = watch(&Step { pass, passes, block: blocks, blocks, finished }).is_break();
@@ -330,12 +342,12 @@ impl Model {
         let aligned =
             match (&outputs.logits.predicted_aligned_error, &self.config.heads.predicted_aligned_error) {
                 (Some(logits), Some(head)) => {
-                    let logits = values(logits)?;
-                    let ptm = confidence::predicted_tm(&logits, head.num_bins, head.max_error_bin, seq_mask);
-                    Some((
-                        confidence::expected_aligned_error(&logits, head.num_bins, head.max_error_bin),
-                        ptm,
-                    ))
+                    let (bins, max) = (head.num_bins, head.max_error_bin);
+                    // Read where they lie: a copy would be the largest thing held at this point.
+                    Some(with_values(logits, |logits| {
+                        let ptm = confidence::predicted_tm(logits, bins, max, seq_mask);
+                        (confidence::expected_aligned_error(logits, bins, max), ptm)
+                    })?)
                 }
                 _ => None,
             };
@@ -366,9 +378,9 @@ impl Outputs {
     }
 }
 
-fn distance_change(before: &Previous, after: &Previous, mask: &[f32]) -> Result<f32> {
-    let alpha = |p: &Previous| -> Result<Vec<[f32; 3]>> {
-        Ok(triples(&values(&p.positions.narrow(1, chem::atoms::CA, 1)?)?))
+fn distance_change(before: &Tensor, after: &Tensor, mask: &[f32]) -> Result<f32> {
+    let alpha = |positions: &Tensor| -> Result<Vec<[f32; 3]>> {
+        Ok(triples(&values(&positions.narrow(1, chem::atoms::CA, 1)?)?))
     };
     Ok(confidence::self_distance_change(&alpha(before)?, &alpha(after)?, mask))
 }

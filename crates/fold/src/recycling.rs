@@ -56,9 +56,14 @@ impl RecyclingEmbedder {
             z = linear.update(&from_vec(bins, &[r, r, self.bins.num_bins])?).onto(z)?;
         }
         if let Some((norm_m, norm_z)) = &self.norms {
-            let first = (m.narrow(0, 0, 1)? + norm_m.forward(&previous.msa_first_row)?.unsqueeze(0)?)?;
-            let rows = m.dim(0)?;
-            m = if rows > 1 { Tensor::cat(&[&first, &m.narrow(0, 1, rows - 1)?], 0)? } else { first };
+            let (scale, offset) = norm_m.pair();
+            let row = previous.msa_first_row.unsqueeze(0)?;
+            let first = ops::layer_norm(&row, scale, offset).onto(m.narrow(0, 0, 1)?)?;
+            // Where no gradient is kept, the row has been changed where it lies.
+            if first.track_op() {
+                let rows = m.dim(0)?;
+                m = if rows > 1 { Tensor::cat(&[&first, &m.narrow(0, 1, rows - 1)?], 0)? } else { first };
+            }
             let (scale, offset) = norm_z.pair();
             z = ops::layer_norm(&previous.pair, scale, offset).onto(z)?;
         }

@@ -105,7 +105,7 @@ pub fn run(mut inputs: Inputs) -> Result<Arrays> {
         let taps = if last && inputs.taps { Taps::on() } else { Taps::off() };
         // Only the last pass is differentiated: AlphaFold stops gradients between passes.
         let model = tracked.as_ref().filter(|_| last).unwrap_or(&still);
-        let outputs = model.pass(samples, &previous, &taps, &mut |_| ControlFlow::Continue(()))?;
+        let outputs = model.pass(samples, previous, &taps, &mut |_| ControlFlow::Continue(()))?;
         if !last {
             previous = outputs.previous();
             continue;

@@ -22,7 +22,7 @@ pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
     let terms = given("left_single").unsqueeze(1)?.broadcast_add(&given("right_single").unsqueeze(0)?)?;
     report.compare_with("input_embedder, pair", &terms, &z);
 
-    let relative = input.relative_positions(x)?.expect("the golden has relative positions");
+    let relative = input.relative_positions(x)?.expect("the golden has relative positions").tensor()?;
     report.compare(golden, "evoformer/pair_activiations#0:out", &relative);
 
     let extra = ExtraEmbedder::load(&golden.params.sub("extra_msa_embedder"), &golden.config)?;

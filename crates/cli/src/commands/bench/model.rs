@@ -21,7 +21,7 @@ pub struct Args {
     /// Extra alignment rows
     #[arg(long, default_value_t = 1024)]
     extra: usize,
-    /// Evoformer blocks; with few, memory at great lengths is seen soon
+    /// Evoformer blocks, and extra-MSA blocks up to 4; with few, memory at great lengths is seen soon
     #[arg(long, default_value_t = 48)]
     blocks: usize,
     /// Numbers of the stacks' matrix products
@@ -35,7 +35,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let mut config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
-    config.embeddings_and_evoformer.evoformer_num_block = args.blocks;
+    let stacks = &mut config.embeddings_and_evoformer;
+    stacks.evoformer_num_block = args.blocks;
+    stacks.extra_msa_stack_num_block = args.blocks.min(stacks.extra_msa_stack_num_block);
+    let extra_blocks = stacks.extra_msa_stack_num_block;
     let model = Model::made_up(&config, 1, args.dtype.dtype())?;
     let peak = args.dtype.peak();
     if !args.json {
@@ -50,11 +53,11 @@ pub fn run(args: &Args) -> Result<()> {
         let sample = sample(r, args.msa, args.extra)?;
         let before = model.nothing_before(r)?;
         let (start, cpu) = (Instant::now(), cpu_seconds());
-        model.pass(&sample, &before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
+        model.pass(&sample, before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
         let mut dims =
             plan::Dims { parameters: model.parameters(), ..plan::Dims::full(r, args.msa, args.extra) };
-        dims.evoformer.blocks = args.blocks;
+        (dims.evoformer.blocks, dims.extra_stack.blocks) = (args.blocks, extra_blocks);
         let gflop = plan::flops(&dims) * 1e-9;
         let planned = plan::running_bytes(&dims, 1, machine::threads());
         let share = gflop / cpu / peak;

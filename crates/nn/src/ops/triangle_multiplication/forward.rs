@@ -8,6 +8,7 @@ use crate::cpu::{
 use crate::ops::{Value, values};
 use crate::place::{Place, Source};
 use candle_core::{Result, Tensor};
+use std::ops::Range;
 
 /// Sizes, and what projects the pair representation to the two factors.
 pub(super) struct Factors<'a> {
@@ -28,11 +29,19 @@ pub(super) struct Factors<'a> {
 }
 
 impl<'a> Factors<'a> {
+    /// All channels of the factors.
     pub fn new(t: &'a [Tensor], edges: Edges) -> Result<Self> {
+        Self::of_channels(t, edges, 0..t[4].dim(0)?)
+    }
+
+    /// Only these channels of the factors.
+    fn of_channels(t: &'a [Tensor], edges: Edges, channels: Range<usize>) -> Result<Self> {
         let (r, _, cz) = t[0].dims3()?;
         let [mask, scale, offset, wap, bap, wag, bag, wbp, bbp, wbg, bbg] = values(&t[1..12])?;
+        let weights = [&wap, &wbp, &wag, &wbg].map(|w| &w[channels.start * cz..channels.end * cz]);
+        let [bap, bbp, bag, bbg] = [&bap, &bbp, &bag, &bbg].map(|b| &b[channels.clone()]);
         Ok(Self {
-            sizes: [r, cz, t[4].dim(0)?],
+            sizes: [r, cz, channels.len()],
             step: match edges {
                 Edges::Outgoing => (r, 1),
                 Edges::Incoming => (1, r),
@@ -40,10 +49,10 @@ impl<'a> Factors<'a> {
             wide: padded(r),
             mask,
             norm: [scale, offset],
-            project: wap.number().pack_nk_list(&[&wap, &wbp, &wag, &wbg], cz),
+            project: wap.number().pack_nk_list(&weights, cz),
             number: wap.number(),
-            bias: [&bap[..], &bbp[..]].concat(),
-            gate_bias: [&bag[..], &bbg[..]].concat(),
+            bias: [bap, bbp].concat(),
+            gate_bias: [bag, bbg].concat(),
         })
     }
 
@@ -99,16 +108,44 @@ impl<'a> Factors<'a> {
     }
 }
 
+/// Floats that the factors may take; with more, they are made and multiplied a few channels at a time. The layer norm
+/// is computed again for each few, which is little where the products are so long.
+const FACTORS: usize = 1 << 27;
+/// Channels at a time then: four weights of 32 columns fill the matrix product's panels.
+const CHANNELS: usize = 32;
+
+/// Channels whose factors are made at a time, of `c`, for `r` residues.
+pub fn channels_at_a_time(r: usize, c: usize) -> usize {
+    if 2 * c * r * padded(r) <= FACTORS { c } else { CHANNELS.min(c) }
+}
+
 /// The update of the pair representation.
 pub(super) fn forward(edges: Edges, t: &[Tensor], z: Source<'_>, out: Place<'_>) -> Result<()> {
-    let factors = Factors::new(t, edges)?;
+    forward_by(channels_at_a_time(t[0].dim(0)?, t[4].dim(0)?), edges, t, z, out)
+}
+
+/// The same with so many channels at a time.
+pub(super) fn forward_by(
+    few: usize,
+    edges: Edges,
+    t: &[Tensor],
+    z: Source<'_>,
+    out: Place<'_>,
+) -> Result<()> {
     let [ns, no, wo, bo, wg, bg] = values(&t[12..])?;
-    let ([r, cz, c], wide, [scale, offset]) = (factors.sizes, factors.wide, &factors.norm);
-    scratch(3 * c * r * wide, |buffer| {
-        let (ab, sums) = buffer.split_at_mut(2 * c * r * wide);
-        factors.project(z, ab);
-        factors.sum(ab, sums);
-        let number = factors.number;
+    let (r, _, cz) = t[0].dims3()?;
+    let [scale, offset] = values(&t[2..4])?;
+    let (c, wide) = (ns.len(), padded(r));
+    let parts = (0..c).step_by(few).map(|start| Factors::of_channels(t, edges, start..c.min(start + few)));
+    let parts = parts.collect::<Result<Vec<_>>>()?;
+    scratch((c + 2 * few) * r * wide, |buffer| {
+        let (sums, ab) = buffer.split_at_mut(c * r * wide);
+        for (factors, sums) in parts.iter().zip(sums.chunks_mut(few * r * wide)) {
+            let ab = &mut ab[..2 * factors.sizes[2] * r * wide];
+            factors.project(z, ab);
+            factors.sum(ab, sums);
+        }
+        let number = wo.number();
         let (output, gate) = (number.pack_nk(&wo, c, cz), number.pack_nk(&wg, cz, cz));
         for_blocks(r, 1, |i, _| {
             scratch(r * (2 * c.max(cz) + 2 * cz), |buffer| {
@@ -120,7 +157,7 @@ pub(super) fn forward(edges: Edges, t: &[Tensor], z: Source<'_>, out: Place<'_>)
                     layer_norm_row_as(number, &row[j * c..][..c], &ns, &no, &mut summed[j * c..][..c]);
                     // SAFETY: only this row's thread writes here, and later.
                     let z = unsafe { z.range((i * r + j) * cz, cz) };
-                    layer_norm_row_as(number, z, scale, offset, &mut normed[j * cz..][..cz]);
+                    layer_norm_row_as(number, z, &scale, &offset, &mut normed[j * cz..][..cz]);
                 }
                 gemm(Mat::of(number, normed, cz), r, &gate, gates, cz, Finish::default());
                 let finish = Finish { bias: &bo, ..Finish::default() };

@@ -7,6 +7,8 @@
 mod backward;
 mod forward;
 
+pub use forward::channels_at_a_time;
+
 use super::plain;
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
@@ -117,6 +119,21 @@ mod tests {
     fn outgoing() {
         let all: Vec<usize> = (0..18).filter(|&i| i != 1).collect();
         check(&TriangleMultiplication { edges: Edges::Outgoing }, &inputs(), &all);
+    }
+
+    #[test]
+    fn a_few_channels_at_a_time_are_the_same() {
+        let t = inputs();
+        let z = crate::ops::value(&t[0]).unwrap();
+        for edges in [Edges::Outgoing, Edges::Incoming] {
+            let run = |few: usize| {
+                let mut out = vec![f32::NAN; z.len()];
+                forward::forward_by(few, edges, &t, Source::new(&z), Place::fresh(&mut out)).unwrap();
+                out
+            };
+            let whole = run(5);
+            assert!([1, 2, 3].iter().all(|&few| run(few) == whole) && whole.iter().all(|x| x.is_finite()));
+        }
     }
 
     #[test]
