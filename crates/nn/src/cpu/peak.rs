@@ -1,6 +1,8 @@
 //! The most multiply-adds one core of this machine does: the yardstick of every share that bench prints.
 
-use super::level::{Level, level};
+#[cfg(target_arch = "x86_64")]
+use super::level::Level;
+use super::level::level;
 use super::number::Number;
 use std::time::Instant;
 
@@ -9,16 +11,16 @@ use std::time::Instant;
 pub fn fma_peak(number: Number, tries: usize) -> f64 {
     const ROUNDS: usize = 400_000;
     let run = || -> usize {
-        match level() {
+        match (level(), number) {
             // SAFETY: bf16 is only asked for where it is, and `level` saw the rest on this machine.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if number == Number::Bf16 => unsafe { bf16(ROUNDS) },
+            (Level::Avx512, Number::Bf16) => unsafe { bf16(ROUNDS) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512(ROUNDS) },
+            (Level::Avx512, Number::F32) => unsafe { avx512(ROUNDS) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { avx2(ROUNDS) },
+            (Level::Avx2, _) => unsafe { avx2(ROUNDS) },
             _ => registers(ROUNDS),
         }
     };

@@ -1,5 +1,6 @@
 //! Transposed copies of small blocks, for packing and for channel-major storage.
 
+#[cfg(target_arch = "x86_64")]
 use super::level::{Level, level};
 
 /// Side of a block that is turned in registers.

@@ -7,7 +7,9 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
-use super::level::{Level, level};
+#[cfg(target_arch = "x86_64")]
+use super::level::Level;
+use super::level::level;
 use super::number::Number;
 use super::packed::NR;
 
