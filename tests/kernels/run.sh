@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every kernel of kernels/ on the CPU, thread by thread, against float64. Needs a C++20 compiler only.
-#   tests/kernels/run.sh [NAME...]     all, or e.g. attention
-# Builds into $OUT, or a folder that is removed. Three minutes on one core, most of them compiling.
+#   tests/kernels/run.sh [NAME...]     all, or e.g. attention; `rust` is whole operations as crates/nn launches them (needs cargo)
+#   FOLDRY=PROGRAM tests/kernels/run.sh driver     a program built with the feature `cuda`, on a fake driver; not among `all`
+# Builds into $OUT, or a folder that is removed. Three minutes on one core, most of them compiling, and the time to build nn.
 # The compiler marks every access to memory; the marks go to races.hpp, not to a sanitizer's library.
 set -euo pipefail
 
@@ -16,12 +17,36 @@ names=("$@")
 if [ ${#names[@]} -eq 0 ]; then
     names=(emulator_test layers layers_backward)
     for kernel in "$here"/../../kernels/*.cu; do names+=("$(basename "$kernel" .cu)"); done
+    names+=(rust)
 fi
+
+# Operations of crates/nn, with the kernels run by the emulator.
+rust() {
+    "${CXX:-g++}" -std=c++20 -O2 -Wall -Wextra -Wno-unknown-pragmas -shared -fPIC -o "$out/libemulated.so" "$here/library.cpp"
+    FOLDRY_EMULATOR=$out/libemulated.so cargo test --quiet --locked --manifest-path "$here/../../Cargo.toml" \
+        -p nn --test emulated -- --ignored --test-threads 1
+}
+
+# A program as it is shipped, with CUDA's libraries replaced by one that runs the kernels in the emulator.
+driver() {
+    mkdir -p "$out/libraries"
+    "${CXX:-g++}" -std=c++20 -O2 -Wall -Wextra -Wno-unknown-pragmas -shared -fPIC -o "$out/libraries/libcuda.so.1" "$here/fake_driver.cpp"
+    for library in libcublas.so.13 libcublasLt.so.13 libcurand.so.10; do ln -sf libcuda.so.1 "$out/libraries/$library"; done
+    local foldry=${FOLDRY:?expected a program built with the feature cuda} dtype
+    LD_LIBRARY_PATH=$out/libraries "$foldry" doctor --json | grep -q '"name":"the emulator"' || return 1
+    for dtype in f32 bf16; do
+        LD_LIBRARY_PATH=$out/libraries "$foldry" bench op --device cuda --check --dtype "$dtype" --lengths 9,17 --msa 5 --extra 11 || return 1
+    done
+}
 
 total_passed=0
 total_failed=0
 for name in "${names[@]}"; do
     echo "== $name"
+    if [ "$name" = rust ] || [ "$name" = driver ]; then
+        "$name" || total_failed=$((total_failed + 1))
+        continue
+    fi
     "${CXX:-g++}" -std=c++20 -O2 -Wall -Wextra -Wno-unknown-pragmas -fsanitize=thread -c -o "$out/$name.o" "$here/$name.cpp"
     "${CXX:-g++}" -o "$out/$name" "$out/$name.o"
     "$out/$name" | tee "$out/$name.log" || true

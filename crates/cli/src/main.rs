@@ -3,6 +3,7 @@
 #[macro_use]
 mod console;
 mod commands;
+mod device;
 mod disk;
 mod failure;
 mod fold_run;

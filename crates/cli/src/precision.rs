@@ -28,6 +28,14 @@ impl Precision {
         }
     }
 
+    /// What operations on a GPU compute in.
+    pub fn on_gpu(self) -> nn::cuda::Precision {
+        match self {
+            Self::F32 => nn::cuda::Precision::F32,
+            Self::Bf16 => nn::cuda::Precision::Bf16,
+        }
+    }
+
     /// GFLOP/s one core can reach with such factors.
     pub fn peak(self) -> f64 {
         let number = match self {

@@ -1,16 +1,16 @@
 //! Feature arrays to tensors, and small host-side encodings.
 
-use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use ndarray::{ArrayBase, Data, Dimension};
 
 /// A tensor of the array's values and shape.
-pub fn tensor<S: Data<Elem = f32>, D: Dimension>(a: &ArrayBase<S, D>) -> Result<Tensor> {
-    Tensor::from_vec(a.iter().copied().collect::<Vec<f32>>(), a.shape(), &Device::Cpu)
+pub fn tensor<S: Data<Elem = f32>, D: Dimension>(a: &ArrayBase<S, D>, device: &Device) -> Result<Tensor> {
+    Tensor::from_vec(a.iter().copied().collect::<Vec<f32>>(), a.shape(), device)
 }
 
 /// A tensor from values and shape.
-pub fn from_vec(v: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
-    Tensor::from_vec(v, shape, &Device::Cpu)
+pub fn from_vec(v: Vec<f32>, shape: &[usize], device: &Device) -> Result<Tensor> {
+    Tensor::from_vec(v, shape, device)
 }
 
 /// All values of a tensor, row-major.
@@ -18,10 +18,11 @@ pub fn values(t: &Tensor) -> Result<Vec<f32>> {
     t.flatten_all()?.to_vec1()
 }
 
-/// `f` of all values, row-major, in the tensor's own memory.
+/// `f` of all values, row-major, in the tensor's own memory if that is the CPU's.
 ///
-/// # Errors  If it is not a contiguous f32 tensor on the CPU.
+/// # Errors  If it is not a contiguous f32 tensor.
 pub fn with_values<R>(t: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let t = &t.to_device(&Device::Cpu)?;
     let (storage, layout) = t.storage_and_layout();
     match (&*storage, layout.contiguous_offsets()) {
         (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => Ok(f(&values[start..end])),
@@ -48,6 +49,17 @@ pub fn distance_bins(points: &[[f32; 3]], bins: usize, min: f32, max: f32) -> Ve
     out
 }
 
+/// The same of points `[n, 3]` where they are, without a copy to the host.
+pub fn distance_bins_of(points: &Tensor, bins: usize, min: f32, max: f32) -> Result<Tensor> {
+    let lower: Vec<f32> = linspace(min, max, bins).into_iter().map(|e| e * e).collect();
+    let upper: Vec<f32> = lower[1..].iter().copied().chain([1e8]).collect();
+    let d = points.unsqueeze(1)?.broadcast_sub(&points.unsqueeze(0)?)?.sqr()?; // [n, n, 3]
+    let d2 = ((d.narrow(2, 0, 1)? + d.narrow(2, 1, 1)?)? + d.narrow(2, 2, 1)?)?;
+    let edges = |edges| Tensor::from_vec(edges, (1, 1, bins), points.device());
+    let above = d2.broadcast_gt(&edges(lower)?)?.to_dtype(DType::F32)?;
+    above * d2.broadcast_lt(&edges(upper)?)?.to_dtype(DType::F32)?
+}
+
 /// `n` equally spaced numbers from `a` to `b`.
 pub fn linspace(a: f32, b: f32, n: usize) -> Vec<f32> {
     let step = |i: usize| i as f32 / (n.max(2) - 1) as f32;
@@ -72,5 +84,8 @@ mod tests {
         assert_eq!(row(2)[0], 1.0);
         assert_eq!(row(3)[14], 1.0);
         assert_eq!(row(3).iter().sum::<f32>(), 1.0);
+        let points = Tensor::from_slice(p.as_flattened(), (4, 3), &Device::Cpu).unwrap();
+        let tensor = distance_bins_of(&points, 15, 3.25, 20.75).unwrap();
+        assert_eq!((tensor.dims(), values(&tensor).unwrap()), (&[4, 4, 15][..], d));
     }
 }

@@ -17,9 +17,9 @@ pub struct Frames {
 
 impl Frames {
     /// All at the origin, unturned ("black hole").
-    pub fn identity(r: usize) -> Result<Self> {
-        let quaternion = from_vec([1.0, 0.0, 0.0, 0.0].repeat(r), &[r, 4])?;
-        Self::new(quaternion, from_vec(vec![0.0; r * 3], &[r, 3])?)
+    pub fn identity(r: usize, device: &Device) -> Result<Self> {
+        let quaternion = from_vec([1.0, 0.0, 0.0, 0.0].repeat(r), &[r, 4], device)?;
+        Self::new(quaternion, from_vec(vec![0.0; r * 3], &[r, 3], device)?)
     }
 
     /// From unit quaternions `[r, 4]` and translations `[r, 3]`.
@@ -99,6 +99,54 @@ fn turn_frames(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     (column(0)? + column(1)?)? + column(2)?
 }
 
+/// Literature geometry of each residue's type: rigid groups and the atoms in them.
+pub struct Literature {
+    /// Each group in the frame of the one before: rotations `[r·8, 3, 3]`.
+    rotation: Tensor,
+    /// Its origin `[r, 8, 3]`, Å.
+    translation: Tensor,
+    /// No turn, for the backbone group: sin and cos `[r, 1, 2]`.
+    still: Tensor,
+    /// The group of each atom `[r·14]`, counted over all residues.
+    group: Tensor,
+    /// Atoms in their group `[r·14, 3]`, Å.
+    positions: Tensor,
+    /// Which atoms there are `[r·14, 1]`.
+    mask: Tensor,
+}
+
+impl Literature {
+    /// Of these residue types, on `device`.
+    pub fn new(aatype: &[u8], device: &Device) -> Result<Self> {
+        let r = aatype.len();
+        let kind = |a: &u8| usize::from(*a).min(20);
+        let mut rotation = Vec::with_capacity(r * 72);
+        let mut translation = Vec::with_capacity(r * 24);
+        for frames in aatype.iter().map(|a| &rigid::RIGID_GROUP_DEFAULT_FRAME[kind(a)]) {
+            for frame in frames {
+                for row in &frame[..3] {
+                    rotation.extend(&row[..3]);
+                    translation.push(row[3]);
+                }
+            }
+        }
+        let (mut group, mut positions, mut mask) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, a) in aatype.iter().enumerate() {
+            group.extend(rigid::ATOM14_TO_GROUP[kind(a)].iter().map(|&g| (i * 8 + g) as u32));
+            positions.extend(rigid::ATOM14_GROUP_POSITIONS[kind(a)].as_flattened());
+            mask.extend(atoms::ATOM14_MASK[kind(a)]);
+        }
+        Ok(Self {
+            rotation: from_vec(rotation, &[r * 8, 3, 3], device)?,
+            translation: from_vec(translation, &[r, 8, 3], device)?,
+            still: from_vec([0.0, 1.0].repeat(r), &[r, 1, 2], device)?,
+            group: Tensor::from_vec(group, r * 14, device)?,
+            positions: from_vec(positions, &[r * 14, 3], device)?,
+            mask: from_vec(mask, &[r * 14, 1], device)?,
+        })
+    }
+}
+
 /// What the torsions and literature geometry give.
 pub struct AllAtoms {
     /// Rotations of the 8 rigid groups to global `[r, 8, 3, 3]`.
@@ -111,34 +159,19 @@ pub struct AllAtoms {
 
 /// Rigid groups and atoms of each residue from its backbone frame and torsions. AF2 Suppl. Alg. 24.
 /// - `backbone` translation in Å × `scale`; `angles` `[r, 7, 2]` (sin, cos): ω, φ, ψ, χ1–χ4
-pub fn all_atoms(aatype: &[u8], backbone: &Frames, scale: f64, angles: &Tensor) -> Result<AllAtoms> {
-    let r = aatype.len();
-    let kind = |a: &u8| usize::from(*a).min(20);
-    let mut default_rotation = Vec::with_capacity(r * 72);
-    let mut default_translation = Vec::with_capacity(r * 24);
-    for frames in aatype.iter().map(|a| &rigid::RIGID_GROUP_DEFAULT_FRAME[kind(a)]) {
-        for frame in frames {
-            for row in &frame[..3] {
-                default_rotation.extend(&row[..3]);
-                default_translation.push(row[3]);
-            }
-        }
-    }
-    let default_rotation = from_vec(default_rotation, &[r * 8, 3, 3])?;
-    let default_translation = from_vec(default_translation, &[r, 8, 3])?;
-
+pub fn all_atoms(known: &Literature, backbone: &Frames, scale: f64, angles: &Tensor) -> Result<AllAtoms> {
+    let r = angles.dim(0)?;
     // Turns about x; the backbone group is not turned.
-    let still = from_vec([0.0, 1.0].repeat(r), &[r, 1, 2])?;
-    let angles = Tensor::cat(&[&still, angles], 1)?.reshape((r * 8, 2))?;
+    let angles = Tensor::cat(&[&known.still, angles], 1)?.reshape((r * 8, 2))?;
     let (sin, cos) = (angles.narrow(1, 0, 1)?, angles.narrow(1, 1, 1)?);
     let (zero, one) = (sin.zeros_like()?, sin.ones_like()?);
     let turns = Tensor::cat(&[&one, &zero, &zero, &zero, &cos, &sin.neg()?, &zero, &sin, &cos], 1)?
         .reshape((r * 8, 3, 3))?;
-    let local = turn_frames(&default_rotation, &turns)?.reshape((r, 8, 3, 3))?;
+    let local = turn_frames(&known.rotation, &turns)?.reshape((r, 8, 3, 3))?;
 
     // χ2–χ4 are given in the frame of the group before: chain them up.
     let group = |i: usize| -> Result<(Tensor, Tensor)> {
-        Ok((local.narrow(1, i, 1)?.squeeze(1)?, default_translation.narrow(1, i, 1)?.squeeze(1)?))
+        Ok((local.narrow(1, i, 1)?.squeeze(1)?, known.translation.narrow(1, i, 1)?.squeeze(1)?))
     };
     let mut rotations = Vec::with_capacity(8);
     let mut translations = Vec::with_capacity(8);
@@ -161,16 +194,9 @@ pub fn all_atoms(aatype: &[u8], backbone: &Frames, scale: f64, angles: &Tensor) 
     let translation = Tensor::stack(&translations, 1)?;
 
     // Each atom in the frame of its group.
-    let (mut index, mut literature, mut mask) = (Vec::new(), Vec::new(), Vec::new());
-    for (i, a) in aatype.iter().enumerate() {
-        index.extend(rigid::ATOM14_TO_GROUP[kind(a)].iter().map(|&g| (i * 8 + g) as u32));
-        literature.extend(rigid::ATOM14_GROUP_POSITIONS[kind(a)].as_flattened());
-        mask.extend(atoms::ATOM14_MASK[kind(a)]);
-    }
-    let index = Tensor::from_vec(index, r * 14, &Device::Cpu)?;
-    let turn = rotation.reshape((r * 8, 9))?.index_select(&index, 0)?.reshape((r * 14, 3, 3))?;
-    let shift = translation.reshape((r * 8, 3))?.index_select(&index, 0)?;
-    let atoms = (turn_points(&turn, &from_vec(literature, &[r * 14, 3])?)? + shift)?;
-    let atoms = atoms.broadcast_mul(&from_vec(mask, &[r * 14, 1])?)?;
+    let turn = rotation.reshape((r * 8, 9))?.index_select(&known.group, 0)?.reshape((r * 14, 3, 3))?;
+    let shift = translation.reshape((r * 8, 3))?.index_select(&known.group, 0)?;
+    let atoms = (turn_points(&turn, &known.positions)? + shift)?;
+    let atoms = atoms.broadcast_mul(&known.mask)?;
     Ok(AllAtoms { rotation, translation, atom14: atoms.reshape((r, 14, 3))? })
 }

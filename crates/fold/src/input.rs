@@ -49,11 +49,12 @@ impl InputEmbedder {
                 x.target_feat.shape()
             )));
         }
-        let target = tensor(&x.target_feat)?;
+        let device = self.msa_m.weight.device();
+        let target = tensor(&x.target_feat, device)?;
         let query = self.target_m.forward(&target)?;
         let (r, c_m) = query.dims2()?;
         let query = query.broadcast_as((x.msa_feat.shape()[0], r, c_m))?.contiguous()?;
-        let m = self.msa_m.update(&tensor(&x.msa_feat)?).onto(query)?;
+        let m = self.msa_m.update(&tensor(&x.msa_feat, device)?).onto(query)?;
         let (i, j) = (self.target_i.forward(&target)?, self.target_j.forward(&target)?);
         Ok((m, i.unsqueeze(1)?.broadcast_add(&j.unsqueeze(0)?)?))
     }
@@ -93,6 +94,6 @@ impl ExtraEmbedder {
             }
             (row[23], row[24]) = (has, value);
         }
-        Ok(self.0.forward(&from_vec(feat, &[e, r, EXTRA])?)?)
+        Ok(self.0.forward(&from_vec(feat, &[e, r, EXTRA], self.0.weight.device())?)?)
     }
 }

@@ -1,7 +1,7 @@
 //! The whole network: one pass, and the passes of recycling. AF2 Suppl. Alg. 2.
 
 use crate::config::Config;
-use crate::convert::{from_vec, tensor, triples, values, with_values};
+use crate::convert::{tensor, triples, values, with_values};
 use crate::evoformer::{Block, Stack};
 use crate::heads::{Heads, Logits};
 use crate::input::{ExtraEmbedder, InputEmbedder};
@@ -12,7 +12,7 @@ use crate::taps::Taps;
 use crate::template::TemplateEmbedder;
 use crate::torsion_rows::TorsionRows;
 use crate::{Error, Result, confidence};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use features::{FeatureSet, ModelInput};
 use nn::{Params, ops};
 use std::collections::BTreeMap;
@@ -135,8 +135,13 @@ impl Model {
     /// A network of these sizes with made-up parameters, for timing.
     ///
     /// # Errors  If a tensor cannot be made.
-    pub fn made_up(config: &Config, seed: u64, stacks: DType) -> Result<Self> {
-        Self::build(config, Params::made_up(seed), stacks)
+    pub fn made_up(config: &Config, seed: u64, stacks: DType, device: &Device) -> Result<Self> {
+        Self::build(config, Params::made_up(seed, device), stacks)
+    }
+
+    /// Where the parameters are, and everything is computed.
+    pub fn device(&self) -> &Device {
+        self.single.weight.device()
     }
 
     fn build(config: &Config, p: Params, stacks: DType) -> Result<Self> {
@@ -186,7 +191,7 @@ impl Model {
     /// What the first pass recycles: zeros.
     pub fn nothing_before(&self, residues: usize) -> Result<Previous> {
         let t = &self.config.embeddings_and_evoformer;
-        let zeros = |shape: &[usize]| from_vec(vec![0.0; shape.iter().product()], shape);
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, self.device());
         Ok(Previous {
             msa_first_row: zeros(&[residues, t.msa_channel])?,
             pair: zeros(&[residues, residues, t.pair_channel])?,
@@ -238,7 +243,7 @@ impl Model {
         block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
         let aatype: Vec<u8> = x.aatype.iter().map(|&a| a.clamp(0, 20) as u8).collect();
-        let seq_mask = tensor(&x.seq_mask)?;
+        let seq_mask = tensor(&x.seq_mask, self.device())?;
         let pair_mask = seq_mask.unsqueeze(1)?.broadcast_mul(&seq_mask.unsqueeze(0)?)?;
         let (m, z) = self.input.forward(x)?;
         let (mut m, mut z) = self.recycling.forward(m, z, &previous, &aatype)?;
@@ -261,7 +266,7 @@ impl Model {
             block_done(done).is_break().then_some(()).map_or(Ok(()), |()| Err(Error::Stopped))
         };
         let mut e = self.extra.forward(x)?;
-        let extra_mask = tensor(&x.extra_msa_mask)?;
+        let extra_mask = tensor(&x.extra_msa_mask, self.device())?;
         for block in &self.extra_blocks {
             (e, z) = block.forward(e, z, (&extra_mask, &pair_mask), taps)?;
             tick()?;
@@ -269,7 +274,7 @@ impl Model {
         drop(e);
 
         let rows = m.dim(0)?;
-        let mut msa_mask = tensor(&x.msa_mask)?;
+        let mut msa_mask = tensor(&x.msa_mask, self.device())?;
         if let (Some(torsions), Some(templates)) = (&self.torsions, &x.templates) {
             let (more, mask) = torsions.forward(templates)?;
             m = Tensor::cat(&[&m, &more], 0)?;
@@ -368,6 +373,39 @@ impl Model {
 }
 
 impl Outputs {
+    /// The same on `device`; gradients pass through.
+    ///
+    /// # Errors  If a copy fails.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let to = |t: &Tensor| t.to_device(device);
+        let head = |t: &Option<Tensor>| t.as_ref().map(to).transpose();
+        let (s, l) = (&self.structure, &self.logits);
+        Ok(Self {
+            msa: to(&self.msa)?,
+            msa_first_row: to(&self.msa_first_row)?,
+            pair: to(&self.pair)?,
+            single: to(&self.single)?,
+            structure: StructureOutput {
+                single: to(&s.single)?,
+                traj: to(&s.traj)?,
+                angles: to(&s.angles)?,
+                unnormalized_angles: to(&s.unnormalized_angles)?,
+                frames_rotation: to(&s.frames_rotation)?,
+                frames_translation: to(&s.frames_translation)?,
+                atom14: to(&s.atom14)?,
+                atom37: to(&s.atom37)?,
+                atom37_mask: to(&s.atom37_mask)?,
+            },
+            logits: Logits {
+                distogram: head(&l.distogram)?,
+                masked_msa: head(&l.masked_msa)?,
+                experimentally_resolved: head(&l.experimentally_resolved)?,
+                predicted_lddt: head(&l.predicted_lddt)?,
+                predicted_aligned_error: head(&l.predicted_aligned_error)?,
+            },
+        })
+    }
+
     /// What the next pass recycles.
     pub fn previous(&self) -> Previous {
         Previous {

@@ -3,7 +3,7 @@
 
 use crate::Result;
 use crate::config::{Bins, Config};
-use crate::convert::{distance_bins, from_vec, triples, values};
+use crate::convert::{distance_bins, distance_bins_of, from_vec, triples, values};
 use crate::layers::{Linear, Norm};
 use crate::model::Previous;
 use candle_core::Tensor;
@@ -46,14 +46,19 @@ impl RecyclingEmbedder {
     ) -> Result<(Tensor, Tensor)> {
         let (mut m, mut z, r) = (m, z, aatype.len());
         if let Some(linear) = &self.distances {
-            let positions = triples(&values(&previous.positions)?);
-            let beta: Vec<[f32; 3]> = aatype
-                .iter()
-                .enumerate()
-                .map(|(i, &a)| positions[i * 37 + chem::atoms::pseudo_beta(a)])
-                .collect();
-            let bins = distance_bins(&beta, self.bins.num_bins, self.bins.min_bin, self.bins.max_bin);
-            z = linear.update(&from_vec(bins, &[r, r, self.bins.num_bins])?).onto(z)?;
+            let beta: Vec<u32> =
+                (0..r).map(|i| (i * 37 + chem::atoms::pseudo_beta(aatype[i])) as u32).collect();
+            let (bins, min, max) = (self.bins.num_bins, self.bins.min_bin, self.bins.max_bin);
+            let bins = if z.device().is_cpu() {
+                let positions = triples(&values(&previous.positions)?);
+                let beta: Vec<[f32; 3]> = beta.iter().map(|&i| positions[i as usize]).collect();
+                from_vec(distance_bins(&beta, bins, min, max), &[r, r, bins], z.device())?
+            } else {
+                let beta = Tensor::from_vec(beta, r, z.device())?;
+                let beta = previous.positions.reshape((r * 37, 3))?.index_select(&beta, 0)?;
+                distance_bins_of(&beta, bins, min, max)?
+            };
+            z = linear.update(&bins).onto(z)?;
         }
         if let Some((norm_m, norm_z)) = &self.norms {
             let (scale, offset) = norm_m.pair();

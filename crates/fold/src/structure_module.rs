@@ -3,11 +3,11 @@
 use crate::Result;
 use crate::config::Config;
 use crate::convert::tensor;
-use crate::frames::{AllAtoms, Frames, all_atoms};
+use crate::frames::{AllAtoms, Frames, Literature, all_atoms};
 use crate::ipa::InvariantPointAttention;
 use crate::layers::{Linear, Norm};
 use crate::taps::Taps;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use features::ModelInput;
 use nn::{Params, ops};
 
@@ -114,16 +114,17 @@ impl StructureModule {
         taps: &Taps,
     ) -> Result<StructureOutput> {
         let aatype: Vec<u8> = x.aatype.iter().map(|&a| a.clamp(0, 20) as u8).collect();
-        let mask = tensor(&x.seq_mask)?;
+        let literature = Literature::new(&aatype, single.device())?;
+        let mask = tensor(&x.seq_mask, single.device())?;
         let initial = self.norm_s.forward(single)?;
         let z = self.norm_z.forward(pair)?;
         let mut s = self.input.forward(&initial)?;
-        let mut frames = Frames::identity(aatype.len())?;
+        let mut frames = Frames::identity(aatype.len(), single.device())?;
         let (mut traj, mut angles, mut raw_angles) = (Vec::new(), Vec::new(), Vec::new());
         let mut last: Option<AllAtoms> = None;
         for number in 0..self.layers {
             let tap = |name: &str, t: &Tensor| taps.add(|| format!("structure_module.{number}.{name}"), t);
-            let layer = self.layer(&s, &z, &mask, &frames, &initial, &aatype)?;
+            let layer = self.layer(&s, &z, &mask, &frames, &initial, &literature)?;
             tap("ipa", &layer.attention);
             tap("s", &layer.single);
             tap("angles", &layer.angles);
@@ -160,14 +161,14 @@ impl StructureModule {
         mask: &Tensor,
         frames: &Frames,
         initial: &Tensor,
-        aatype: &[u8],
+        literature: &Literature,
     ) -> candle_core::Result<Layer> {
         let attention = self.ipa.forward(s, z, mask, frames)?;
         let s = self.norm_ipa.forward(&(s + &attention)?)?;
         let single = self.norm_transition.forward(&(&s + self.transition(&s)?)?)?;
         let frames = frames.update(&self.backbone.forward(&single)?)?;
         let (angles, raw_angles) = self.angles(&single, initial)?;
-        let atoms = all_atoms(aatype, &frames, self.scale, &angles)?;
+        let atoms = all_atoms(literature, &frames, self.scale, &angles)?;
         Ok(Layer { attention, single, frames, angles, raw_angles, atoms })
     }
 
@@ -208,8 +209,8 @@ pub(crate) fn atom37(atom14: &Tensor, x: &ModelInput) -> Result<(Tensor, Tensor)
         .enumerate()
         .map(|(i, &a)| (i / 37 * 14) as u32 + a.clamp(0, 13) as u32)
         .collect();
-    let index = Tensor::from_vec(index, r * 37, &Device::Cpu)?;
-    let mask = tensor(&x.atoms.atom37_exists)?;
+    let index = Tensor::from_vec(index, r * 37, atom14.device())?;
+    let mask = tensor(&x.atoms.atom37_exists, atom14.device())?;
     let atoms = atom14.reshape((r * 14, 3))?.index_select(&index, 0)?.reshape((r, 37, 3))?;
     Ok((atoms.broadcast_mul(&mask.unsqueeze(2)?)?, mask))
 }

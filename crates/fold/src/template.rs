@@ -65,7 +65,7 @@ impl TemplateEmbedder {
         for t in 0..input.mask.len() {
             let (features, width) = self.pair_features(input, t);
             let r = input.aatype.ncols();
-            let mut x = self.linear.forward(&from_vec(features, &[r, r, width])?)?;
+            let mut x = self.linear.forward(&from_vec(features, &[r, r, width], z.device())?)?;
             for (b, block) in self.blocks.iter().enumerate() {
                 x = block.forward(x, mask, &format!("template_embedder.{t}.blocks.{b}"), taps)?;
             }

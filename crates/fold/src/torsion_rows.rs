@@ -66,7 +66,8 @@ impl TorsionRows {
                 mask.push(torsions.mask[i][PSI]);
             }
         }
-        Ok((from_vec(features, &[t, r, WIDTH])?, from_vec(mask, &[t, r])?))
+        let device = self.first.weight.device();
+        Ok((from_vec(features, &[t, r, WIDTH], device)?, from_vec(mask, &[t, r], device)?))
     }
 }
 
@@ -113,7 +114,8 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/torsions.safetensors");
         let golden = read(&path).unwrap().1;
         for (zero_init, name) in [(true, "noise"), (false, "placeholder")] {
-            let rows = TorsionRows::load(&Params::made_up(7), &config(zero_init)).unwrap();
+            let rows = TorsionRows::load(&Params::made_up(7, &candle_core::Device::Cpu), &config(zero_init))
+                .unwrap();
             for size in ["2x19", "5x7"] {
                 let got = values(&rows.features(&input(&golden, size)).unwrap().0).unwrap();
                 let want = array(&golden, &format!("{size}/{name}"));

@@ -4,11 +4,14 @@
 //! *link* that passes a one-element token on, and the last token enters the *root*, which carries the
 //! output. Going back, the root computes all gradients at once and leaves them for the links.
 
+use crate::cuda::{self, Job, Machine};
 use crate::place::{Place, Source};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, InplaceOp1, Layout, Result, Shape, Tensor, Var};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, Device, InplaceOp1, Layout};
+use candle_core::{DType, Result, Shape, Storage, Tensor, Var};
 use std::sync::{Arc, Mutex};
 
-/// One operation: a plain reference, a fused forward, a backward.
+/// One operation: a plain reference, a fused forward, kernels for a GPU, a backward.
 pub trait Fused: Send + Sync + 'static {
     /// Name for errors.
     fn name(&self) -> &'static str;
@@ -29,6 +32,14 @@ pub trait Fused: Send + Sync + 'static {
 
     /// The same function written with differentiable candle operations.
     fn reference(&self, inputs: &[Tensor]) -> Result<Tensor>;
+
+    /// The forward on a GPU, by kernels. `false`, before anything was launched, where they do not take inputs of these
+    /// sizes: the reference runs there then.
+    ///
+    /// # Errors  If memory or a launch fails.
+    fn cuda(&self, _job: &Job<'_>) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Gradients to those `inputs` that are `wanted`, given the output's; the others get none and cost
     /// nothing. By default [`reference_backward`].
@@ -59,6 +70,7 @@ pub fn reference_backward(
 }
 
 /// An operation with its inputs, to be computed into a tensor of its own or straight onto what it updates.
+#[derive(Clone)]
 pub struct Update {
     op: Arc<dyn Fused>,
     inputs: Vec<Tensor>,
@@ -70,19 +82,39 @@ impl Update {
         Self { op: Arc::new(op), inputs: inputs.iter().map(|&t| t.clone()).collect() }
     }
 
+    /// The same with inputs on `device`.
+    ///
+    /// # Errors  If a copy fails.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let inputs = self.inputs.iter().map(|t| t.to_device(device)).collect::<Result<_>>()?;
+        Ok(Self { op: self.op.clone(), inputs })
+    }
+
+    /// The inputs.
+    pub fn inputs(&self) -> &[Tensor] {
+        &self.inputs
+    }
+
     /// The result as a new tensor, on the tape if any input is tracked.
     ///
     /// # Errors  If the operation fails on these inputs.
     pub fn tensor(self) -> Result<Tensor> {
         let plain = self.plain_inputs()?;
         let shape = self.op.shape(&plain)?;
-        let mut out = vec![0.0; shape.elem_count()];
-        {
+        let tracked = self.inputs.iter().any(Tensor::track_op);
+        let out = if plain[0].device().is_cuda() {
+            Out::Gpu(self.on_gpu(&plain, &shape, tracked)?)
+        } else {
+            let mut out = vec![0.0; shape.elem_count()];
             let x = crate::ops::value(&plain[0])?;
             self.op.forward(&plain, Source::new(&x), Place::fresh(&mut out))?;
-        }
-        if self.inputs.iter().all(|t| !t.track_op()) {
-            return Tensor::from_vec(out, shape, &Device::Cpu);
+            Out::Cpu(out, shape)
+        };
+        if !tracked {
+            return match out {
+                Out::Cpu(out, shape) => Tensor::from_vec(out, shape, &Device::Cpu),
+                Out::Gpu(out) => Ok(out),
+            };
         }
         let grads = Arc::new(Mutex::new(vec![None; self.inputs.len()]));
         let mut token: Option<Tensor> = None;
@@ -95,13 +127,7 @@ impl Update {
         }
         let token = token.expect("one input is tracked");
         let wanted = self.inputs.iter().map(Tensor::track_op).collect();
-        token.apply_op1(Root {
-            op: self.op,
-            inputs: plain,
-            wanted,
-            out: Mutex::new(Some((out, shape))),
-            grads,
-        })
+        token.apply_op1(Root { op: self.op, inputs: plain, wanted, out: Mutex::new(Some(out)), grads })
     }
 
     /// x + result, made in the memory of `x` where no gradient is kept: nothing else may read `x` then.
@@ -124,6 +150,17 @@ impl Update {
         if shape.dims() != x.dims() {
             candle_core::bail!("{}: expected to add to {shape:?}, got {:?}", self.op.name(), x.dims());
         }
+        if x.device().is_cuda() {
+            if let Some(machine) = cuda::machine(x.device()) {
+                let job = Job::new(&*machine, &inputs, machine.address(&x)?, true, true)?;
+                if job.is_regular() && self.op.cuda(&job)? {
+                    return Ok(x);
+                }
+            }
+            let sum = (&x + self.op.reference(&inputs)?)?;
+            x.slice_set(&sum, 0, 0)?;
+            return Ok(x);
+        }
         x.inplace_op1(&Onto { op: &*self.op, inputs: &inputs, aliased })?;
         Ok(x)
     }
@@ -132,6 +169,40 @@ impl Update {
     #[cfg(test)]
     pub(crate) fn parts(&self) -> (&dyn Fused, &[Tensor]) {
         (&*self.op, &self.inputs)
+    }
+
+    /// The result on the GPU where the inputs are, as a new tensor.
+    fn on_gpu(&self, inputs: &[Tensor], shape: &Shape, tracked: bool) -> Result<Tensor> {
+        if let Some(machine) = cuda::machine(inputs[0].device()) {
+            // SAFETY: every operation writes all of its result, and nobody reads it before.
+            let out = unsafe { Tensor::empty(shape, DType::F32, inputs[0].device())? };
+            let job = Job::new(&*machine, inputs, machine.address(&out)?, false, !tracked)?;
+            if job.is_regular() && self.op.cuda(&job)? {
+                return Ok(out);
+            }
+        }
+        self.op.reference(inputs)?.contiguous()
+    }
+
+    /// Launches the operation's kernels on `machine`, with the result put to `out` or, if it `adds`, added to what is
+    /// there; `aliased`: what is there is the first input. `false` if they do not take these sizes.
+    ///
+    /// # Errors  If the inputs do not fit together, or memory or a launch fails.
+    pub fn launch(&self, machine: &dyn Machine, out: u64, adds: bool, aliased: bool) -> Result<bool> {
+        let inputs = self.plain_inputs()?;
+        self.op.shape(&inputs)?;
+        let mut job = Job::new(machine, &inputs, out, adds, false)?;
+        if aliased {
+            job = job.first_at(out);
+        }
+        Ok(job.is_regular() && self.op.cuda(&job)?)
+    }
+
+    /// The operation's plain reference.
+    ///
+    /// # Errors  If it fails on these inputs.
+    pub fn reference(&self) -> Result<Tensor> {
+        self.op.reference(&self.plain_inputs()?)
     }
 
     fn plain_inputs(&self) -> Result<Vec<Tensor>> {
@@ -172,12 +243,24 @@ impl InplaceOp1 for Onto<'_> {
 
 type Grads = Arc<Mutex<Vec<Option<Tensor>>>>;
 
+/// A result before it is on the tape.
+enum Out {
+    Cpu(Vec<f32>, Shape),
+    Gpu(Tensor),
+}
+
 struct Root {
     op: Arc<dyn Fused>,
     inputs: Vec<Tensor>,
     wanted: Vec<bool>,
-    out: Mutex<Option<(Vec<f32>, Shape)>>,
+    out: Mutex<Option<Out>>,
     grads: Grads,
+}
+
+impl Root {
+    fn take(&self) -> Out {
+        self.out.lock().expect("not poisoned").take().expect("run once")
+    }
 }
 
 impl CustomOp1 for Root {
@@ -186,12 +269,26 @@ impl CustomOp1 for Root {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (out, shape) = self.out.lock().expect("not poisoned").take().expect("run once");
-        Ok((CpuStorage::F32(out), shape))
+        match self.take() {
+            Out::Cpu(out, shape) => Ok((CpuStorage::F32(out), shape)),
+            Out::Gpu(_) => unreachable!("the token is where the inputs are"),
+        }
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        let Out::Gpu(out) = self.take() else { unreachable!("the token is where the inputs are") };
+        let (storage, layout) = out.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else { unreachable!("the token is where the inputs are") };
+        Ok((storage.try_clone(layout)?, out.shape().clone()))
     }
 
     fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grads = self.op.backward(&self.inputs, &grad.contiguous()?, &self.wanted)?;
+        let grad = grad.contiguous()?;
+        let grads = if grad.device().is_cuda() {
+            reference_backward(&*self.op, &self.inputs, &grad, &self.wanted)?
+        } else {
+            self.op.backward(&self.inputs, &grad, &self.wanted)?
+        };
         *self.grads.lock().expect("not poisoned") = grads;
         Ok(Some(token.zeros_like()?))
     }
@@ -205,6 +302,14 @@ struct Link {
 impl Link {
     fn token() -> (CpuStorage, Shape) {
         (CpuStorage::F32(vec![0.0]), Shape::from(1))
+    }
+
+    /// The same beside `storage`.
+    fn token_beside(storage: &CudaStorage) -> Result<(CudaStorage, Shape)> {
+        let token = Tensor::zeros(1, DType::F32, &Device::Cuda(storage.device().clone()))?;
+        let (storage, layout) = token.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else { unreachable!("made on a GPU") };
+        Ok((storage.try_clone(layout)?, Shape::from(1)))
     }
 
     fn take(&self) -> Option<Tensor> {
@@ -221,6 +326,10 @@ impl CustomOp1 for Link {
         Ok(Self::token())
     }
 
+    fn cuda_fwd(&self, input: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        Self::token_beside(input)
+    }
+
     fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
         Ok(self.take())
     }
@@ -233,6 +342,16 @@ impl CustomOp2 for Link {
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         Ok(Self::token())
+    }
+
+    fn cuda_fwd(
+        &self,
+        token: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Self::token_beside(token)
     }
 
     fn bwd(

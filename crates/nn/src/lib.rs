@@ -6,6 +6,7 @@
 //! **Invariant:** the only crate with `unsafe`, and the only one that may touch CUDA.
 
 pub mod cpu;
+pub mod cuda;
 mod error;
 pub mod files;
 mod fused;

@@ -17,8 +17,8 @@ pub struct Params {
 struct Store {
     tensors: BTreeMap<String, Tensor>,
     record: Mutex<Record>,
-    /// Seed of made-up parameters; `None` where they are given.
-    made_up: Option<u64>,
+    /// Seed and place of made-up parameters; `None` where they are given.
+    made_up: Option<(u64, Device)>,
 }
 
 #[derive(Default)]
@@ -37,8 +37,9 @@ impl Params {
     }
 
     /// Whatever is asked for, as noise scaled by 1/√inputs: a network to time, or to start training from.
-    pub fn made_up(seed: u64) -> Self {
-        let store = Store { tensors: BTreeMap::new(), record: Mutex::default(), made_up: Some(seed) };
+    pub fn made_up(seed: u64, device: &Device) -> Self {
+        let made_up = Some((seed, device.clone()));
+        let store = Store { tensors: BTreeMap::new(), record: Mutex::default(), made_up };
         Self { store: Arc::new(store), path: String::new(), matrices: DType::F32 }
     }
 
@@ -68,8 +69,8 @@ impl Params {
         let mut record = self.store.record.lock().expect("no panic while held");
         record.elements += shape.iter().product::<usize>();
         let dtype = if shape.len() == 2 { self.matrices } else { DType::F32 };
-        if let Some(seed) = self.store.made_up {
-            return Ok(noise(&full, shape, seed)?.to_dtype(dtype)?);
+        if let Some((seed, device)) = &self.store.made_up {
+            return Ok(noise(&full, shape, *seed, device)?.to_dtype(dtype)?);
         }
         match self.store.tensors.get(&full) {
             Some(t) if t.dims() == shape => {
@@ -130,7 +131,7 @@ impl Params {
 }
 
 /// Uniform noise of variance 1/inputs, seeded by name; around 1 for the scale of a layer norm.
-fn noise(name: &str, shape: &[usize], seed: u64) -> Result<Tensor> {
+fn noise(name: &str, shape: &[usize], seed: u64, device: &Device) -> Result<Tensor> {
     let mut state = name.bytes().fold(seed | 1, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let centre = if shape.len() == 1 && name.ends_with("weight") { 1.0 } else { 0.0 };
     let spread = if shape.len() == 1 { 0.1 } else { (3.0 / shape[1] as f32).sqrt() };
@@ -140,7 +141,7 @@ fn noise(name: &str, shape: &[usize], seed: u64) -> Result<Tensor> {
             centre + spread * ((state >> 40) as f32 / (1u32 << 23) as f32 - 1.0)
         })
         .collect();
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, shape, device)?)
 }
 
 /// How many names of each kind an error lists.

@@ -3,6 +3,7 @@
 use super::weights::installed;
 use crate::machine;
 use crate::plan::{Dims, Plan};
+use nn::cuda;
 use std::io::Write;
 
 /// Show cores, instruction set, memory, speed and installed weights.
@@ -11,6 +12,27 @@ pub struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// The first GPU, or why none is used.
+fn gpu_line() -> String {
+    match (cuda::usable(0), cuda::gpus().as_deref()) {
+        (Ok(gpu), _) => {
+            let (major, minor) = gpu.capability;
+            format!("{}, {}, compute capability {major}.{minor}", gpu.name, machine::gb(gpu.memory))
+        }
+        (Err(why), Ok([gpu, ..])) => format!("not used: {why}; the driver finds {}", gpu.name),
+        (Err(why), _) => format!("none: {why}"),
+    }
+}
+
+/// The same for programs: `usable`, and `name` and `memory` or `reason`.
+fn gpu_object() -> serde_json::Value {
+    match cuda::usable(0) {
+        Ok(gpu) => serde_json::json!({"usable": true, "name": gpu.name, "memory": gpu.memory,
+            "capability": [gpu.capability.0, gpu.capability.1]}),
+        Err(reason) => serde_json::json!({"usable": false, "reason": reason}),
+    }
 }
 
 /// Prints the findings on stdout.
@@ -28,7 +50,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             "version": env!("CARGO_PKG_VERSION"), "cores": cores, "threads": threads,
             "instructions": machine::instructions(), "arch": std::env::consts::ARCH,
             "memory_total": memory.map(|m| m.total), "memory_available": memory.map(|m| m.available),
-            "gflops": (gflops * 10.0).round() / 10.0, "gpu": null, "weights": weights,
+            "gflops": (gflops * 10.0).round() / 10.0, "gpu": gpu_object(), "weights": weights,
         });
         writeln!(out, "{object}")?;
         return Ok(());
@@ -47,7 +69,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let plan = Plan::new(&dims, 4, threads, gflops);
     let (time, memory) = (machine::duration(plan.seconds), machine::gb(plan.bytes));
     writeln!(out, "estimate      256 residues, 512+1024 rows, 4 passes: about {time}, {memory}")?;
-    writeln!(out, "GPU           none in this build")?;
+    writeln!(out, "GPU           {}", gpu_line())?;
     if weights.is_empty() {
         writeln!(out, "weights       none installed: foldry weights pull model_1_ptm")?;
     }

@@ -1,5 +1,6 @@
 //! `foldry fold INPUT...`: sequences or alignments in, coordinates with confidences out.
 
+use crate::device::Choice;
 use crate::disk;
 use crate::failure::{BadInput, Interrupted, bad_input, text};
 use crate::fold_run::{Fate, Network, Run, Settings, choose, fold_target, read_templates, sha256};
@@ -57,9 +58,9 @@ pub struct Args {
     /// Takes all names up to the next option: put INPUT before it.
     #[arg(long, value_name = "FILE[:CHAIN][=ALIGNMENT]", num_args = 1..)]
     templates: Vec<String>,
-    /// Where to compute; this build has the CPU.
-    #[arg(long, value_enum, default_value = "auto")]
-    device: DeviceKind,
+    /// Where to compute: auto (a GPU if this build can use one that is there), cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: Choice,
     /// Numbers that the matrix products of the Evoformer, extra-MSA and template stacks take. bf16 is up to twice as fast
     /// where the CPU multiplies it, and rounds the weights elsewhere; all else is f32
     #[arg(long, value_enum, default_value = "f32")]
@@ -80,13 +81,6 @@ enum MsaMode {
     Single,
     Server,
     Local,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum DeviceKind {
-    Auto,
-    Cpu,
-    Cuda,
 }
 
 /// Clustered and extra rows.
@@ -115,9 +109,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             "--msa-mode server and local are not in this version: give an alignment (.a3m, .sto) as input or with --msa",
         ));
     }
-    if args.device == DeviceKind::Cuda {
-        return Err(bad_input("--device cuda: this build has no GPU support, expected auto or cpu"));
-    }
     if !(args.recycle_tolerance >= 0.0 && args.recycle_tolerance.is_finite()) {
         return Err(bad_input(format!(
             "--recycle-tolerance: expected 0 Å or more, found {}",
@@ -135,10 +126,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let output = args.output.display();
         return Err(bad_input(format!("--output {output}: expected a folder for the results, found a file")));
     }
+    let device = args.device.open(args.dtype.on_gpu())?;
     let (targets, refused) = load(&args)?;
     let templates = read_templates(&args.templates)?;
     let chosen = choose(&args.model, args.params.as_deref())?;
-    let mut network = Network::open(&chosen, args.config.as_deref(), args.dtype)?;
+    let mut network = Network::open(&chosen, args.config.as_deref(), args.dtype, device)?;
     let settings = settings(&args, &mut network)?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -307,7 +299,7 @@ fn settings(args: &Args, network: &mut Network) -> anyhow::Result<Settings> {
         model: network.model.clone(),
         weights_sha256: network.weights_sha256.clone(),
         dtype: args.dtype.name().into(),
-        device: "cpu".into(),
+        device: network.device_name().into(),
         recycle_tolerance: args.recycle_tolerance,
         seed: args.seed,
         num_seeds: args.num_seeds as usize,

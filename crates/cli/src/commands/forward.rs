@@ -1,5 +1,6 @@
 //! `foldry forward`: the bare network on AlphaFold's own processed features, for comparison with AlphaFold.
 
+use crate::device::Choice;
 use crate::failure::bad_input;
 use crate::forward_run::{self, Inputs, settings};
 use crate::precision::Precision;
@@ -38,6 +39,9 @@ pub struct Args {
     /// Ground truth, .npz: also write every head's loss
     #[arg(long)]
     labels: Option<PathBuf>,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: Choice,
     /// Also write the gradient of the loss by every parameter (of the last pass, as AlphaFold trains)
     #[arg(long, requires = "labels")]
     gradients: bool,
@@ -99,6 +103,7 @@ pub fn run(args: Args) -> Result<()> {
     let outputs = forward_run::run(Inputs {
         config,
         params: read(&args.params)?,
+        device: args.device.open(args.dtype.on_gpu())?.device,
         features,
         numbers,
         recycles: args.recycles,

@@ -2,11 +2,12 @@
 
 use super::choose::{Chosen, preset_of};
 use crate::commands::weights::sha256;
+use crate::device;
 use crate::failure::bad_input;
 use crate::plan::Dims;
 use crate::precision::Precision;
 use anyhow::Context;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Tensor};
 use features::{FeatureConfig, FeatureSet};
 use fold::names::Summary;
 use fold::{Config, Model, PredictOptions, Prediction, Step};
@@ -27,6 +28,7 @@ pub struct Network {
     /// Until the network is loaded.
     unread: Arrays,
     precision: Precision,
+    device: device::Chosen,
     loaded: Option<Model>,
 }
 
@@ -35,7 +37,12 @@ impl Network {
     /// `config` is AlphaFold's configuration as JSON, which then takes the place of the preset.
     ///
     /// # Errors  bad input, naming the file.
-    pub fn open(chosen: &Chosen, config: Option<&Path>, precision: Precision) -> anyhow::Result<Self> {
+    pub fn open(
+        chosen: &Chosen,
+        config: Option<&Path>,
+        precision: Precision,
+        device: device::Chosen,
+    ) -> anyhow::Result<Self> {
         let path = chosen.path.display();
         let (_, arrays) = nn::files::read(&chosen.path).map_err(bad_input)?;
         let (_, ours) = fold::names::canonical(&arrays).map_err(|e| bad_input(format!("{path}: {e}")))?;
@@ -60,7 +67,18 @@ impl Network {
         };
         let (weights_sha256, _) = sha256(&chosen.path)?;
         let dims = Dims::of_parameters(&ours, 0, 0, 0, 0);
-        Ok(Self { model, weights_sha256, features, config, dims, unread: ours, precision, loaded: None })
+        let loaded = None;
+        Ok(Self { model, weights_sha256, features, config, dims, unread: ours, precision, device, loaded })
+    }
+
+    /// Where it computes: `cpu`, or the GPU's name.
+    pub fn device_name(&self) -> &str {
+        &self.device.name
+    }
+
+    /// Whether that is a GPU.
+    pub fn is_on_gpu(&self) -> bool {
+        !self.device.device.is_cpu()
     }
 
     /// Whether templates are read.
@@ -109,9 +127,11 @@ impl Network {
     fn load(&mut self) -> anyhow::Result<Model> {
         let mut params = std::collections::BTreeMap::new();
         for (name, array) in std::mem::take(&mut self.unread) {
-            params.insert(name, Tensor::from_vec(array.to_f32(), array.shape(), &Device::Cpu)?);
+            params.insert(name, Tensor::from_vec(array.to_f32(), array.shape(), &self.device.device)?);
         }
-        Model::load(&self.config, params, self.precision.dtype()).map_err(bad_input)
+        // A GPU's operations round the weights themselves.
+        let stacks = if self.is_on_gpu() { DType::F32 } else { self.precision.dtype() };
+        Model::load(&self.config, params, stacks).map_err(bad_input)
     }
 }
 

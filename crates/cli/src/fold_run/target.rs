@@ -113,11 +113,17 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
     let passes = run.settings.recycles + 1;
     let (r, threads) = (target.sequence.len(), machine::threads());
     let dims = network.dims(r, config.num_clusters() + used, config.common.max_extra_msa, used);
-    let plan = Plan::new(&dims, passes * config.eval.num_ensemble, threads, machine::gflops());
-    let available = machine::memory().map(|m| m.available);
-    eprintln!("{}", plan.describe(&dims, passes, threads, available));
-    if let Some(why) = plan.refusal(&dims, available) {
-        return Err(bad_input(why));
+    // The plan counts the CPU's buffers and speed; of a GPU's there is none yet.
+    let plan = (!network.is_on_gpu())
+        .then(|| Plan::new(&dims, passes * config.eval.num_ensemble, threads, machine::gflops()));
+    if let Some(plan) = &plan {
+        let available = machine::memory().map(|m| m.available);
+        eprintln!("{}", plan.describe(&dims, passes, threads, available));
+        if let Some(why) = plan.refusal(&dims, available) {
+            return Err(bad_input(why));
+        }
+    } else {
+        eprintln!("plan: {r} residues, {passes} passes on {}", network.device_name());
     }
 
     let bytes = run.settings.num_seeds as u64 * outputs::size(r, network.has_pae());
@@ -179,7 +185,7 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
         "notes": notes,
         "ranked_by": "mean_plddt",
         "ranking": ranking,
-        "plan": {"bytes": plan.bytes, "seconds": plan.seconds},
+        "plan": plan.map(|plan| json!({"bytes": plan.bytes, "seconds": plan.seconds})),
         "timings": timings,
         "threads": threads,
         "receipt": receipt,
@@ -341,7 +347,8 @@ mod tests {
         let chosen = super::super::choose("auto", Some(&golden.join("params.npz"))).unwrap();
         let config = golden.join("config.json");
         let precision = crate::precision::Precision::F32;
-        let mut network = Network::open(&chosen, Some(&config), precision).unwrap();
+        let device = crate::device::Choice::Cpu.open(precision.on_gpu()).unwrap();
+        let mut network = Network::open(&chosen, Some(&config), precision, device).unwrap();
         let text = ">q\nMKVLAWGDEYFRNQ\n>a\nMKV-AWGDEYFRNQ\n>b\nMRVLSWGEEYFRNQ\n";
         let target = msa::parse("t.a3m", text.as_bytes(), &msa::Limits::default()).unwrap().remove(0);
         let raw =

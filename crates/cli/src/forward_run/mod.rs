@@ -24,6 +24,8 @@ pub struct Inputs {
     pub config: Config,
     /// Parameters under AlphaFold's or our names.
     pub params: Arrays,
+    /// Where the network is computed.
+    pub device: Device,
     /// Processed features.
     pub features: FeatureSet,
     /// Residue numbers as given, which the losses read.
@@ -69,7 +71,7 @@ pub fn run(mut inputs: Inputs) -> Result<Arrays> {
     let mut vars = BTreeMap::new();
     // Each array goes as its tensor comes, so that the parameters are held once.
     while let Some((name, array)) = params.pop_first() {
-        let t = Tensor::from_vec(array.to_f32(), array.shape(), &Device::Cpu)?;
+        let t = Tensor::from_vec(array.to_f32(), array.shape(), &inputs.device)?;
         if inputs.gradients {
             let var = Var::from_tensor(&t)?;
             tensors.insert(name.clone(), var.as_tensor().clone());
@@ -84,17 +86,12 @@ pub fn run(mut inputs: Inputs) -> Result<Arrays> {
     };
     let passes = inputs.recycles + 1;
     let available = inputs.features.samples.len() / inputs.features.num_ensemble.max(1);
-    let still = Model::load(
-        &inputs.config,
-        tensors.iter().map(|(n, t)| (n.clone(), t.detach())).collect(),
-        inputs.precision.dtype(),
-    )
-    .map_err(bad_input)?;
-    let tracked = if inputs.gradients {
-        Some(Model::load(&inputs.config, tensors, inputs.precision.dtype())?)
-    } else {
-        None
-    };
+    // A GPU's operations round the weights themselves.
+    let stacks = if inputs.device.is_cpu() { inputs.precision.dtype() } else { DType::F32 };
+    let still =
+        Model::load(&inputs.config, tensors.iter().map(|(n, t)| (n.clone(), t.detach())).collect(), stacks)
+            .map_err(bad_input)?;
+    let tracked = if inputs.gradients { Some(Model::load(&inputs.config, tensors, stacks)?) } else { None };
     let Some(sample) = inputs.features.samples.first() else {
         return Err(bad_input("features: expected at least one sample, got none"));
     };
@@ -114,6 +111,7 @@ pub fn run(mut inputs: Inputs) -> Result<Arrays> {
         named.extend(taps.into_map().into_iter().map(|(n, t)| (format!("taps/{n}"), t)));
         let mut arrays = named.iter().map(|(n, t)| Ok((n.clone(), array(t)?))).collect::<Result<Arrays>>()?;
         if let Some((labels, config)) = &inputs.losses {
+            let outputs = outputs.to_device(&Device::Cpu)?; // where the labels are
             let losses = truth::losses(&outputs, (&samples[0], &inputs.numbers), labels, config)?;
             for (head, loss) in &losses.per_head {
                 arrays.insert(format!("{head}/loss"), array(loss)?);

@@ -5,6 +5,7 @@ use super::report::Report;
 use crate::Result;
 use crate::confidence;
 use crate::convert::{from_vec, values};
+use candle_core::Device;
 
 pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
     let h = &golden.config.heads;
@@ -25,7 +26,7 @@ pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
             ("max_predicted_aligned_error", vec![most], &[]),
             ("ptm", vec![ptm], &[]),
         ] {
-            report.compare(golden, &format!("{pass}/{name}"), &from_vec(got, shape)?);
+            report.compare(golden, &format!("{pass}/{name}"), &from_vec(got, shape, &Device::Cpu)?);
         }
     }
     Ok(())

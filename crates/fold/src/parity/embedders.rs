@@ -9,7 +9,7 @@ use crate::convert::{distance_bins, from_vec, triples, values};
 use crate::input::{ExtraEmbedder, InputEmbedder};
 use crate::model::Previous;
 use crate::recycling::RecyclingEmbedder;
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
     let x = &golden.sample;
@@ -30,7 +30,7 @@ pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
 
     // The first pass recycles zeros.
     let t = &golden.config.embeddings_and_evoformer;
-    let zeros = |shape: &[usize]| from_vec(vec![0.0; shape.iter().product()], shape);
+    let zeros = |shape: &[usize]| from_vec(vec![0.0; shape.iter().product()], shape, &Device::Cpu);
     let nothing = Previous {
         msa_first_row: zeros(&[RESIDUES, t.msa_channel])?,
         pair: zeros(&[RESIDUES, RESIDUES, t.pair_channel])?,
@@ -61,7 +61,7 @@ pub fn recycled(golden: &Golden, report: &mut Report) -> Result<()> {
     let beta: Vec<[f32; 3]> = golden.aatype().iter().enumerate().map(beta).collect();
     let bins = &golden.config.embeddings_and_evoformer.prev_pos;
     let distances = distance_bins(&beta, bins.num_bins, bins.min_bin, bins.max_bin);
-    let distances = from_vec(distances, &[RESIDUES, RESIDUES, bins.num_bins])?;
+    let distances = from_vec(distances, &[RESIDUES, RESIDUES, bins.num_bins], &Device::Cpu)?;
     report.compare(golden, &name("prev_pos_linear", "in0"), &distances);
     recycling(golden, report, &first, |module| golden.tap(&name(module, "out")), "a pass")
 }

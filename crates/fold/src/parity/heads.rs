@@ -5,6 +5,7 @@ use super::report::Report;
 use crate::Result;
 use crate::convert::{from_vec, linspace};
 use crate::heads::Heads;
+use candle_core::Device;
 
 pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
     let heads = Heads::load(&golden.params.sub("aux_heads"), &golden.config)?;
@@ -36,7 +37,7 @@ pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
         ("distogram_head#0:out.bin_edges", d.first_break, d.last_break, d.num_bins),
         ("predicted_aligned_error_head#0:out.breaks", 0.0, e.max_error_bin, e.num_bins),
     ] {
-        let edges = from_vec(linspace(from, to, bins - 1), &[bins - 1])?;
+        let edges = from_vec(linspace(from, to, bins - 1), &[bins - 1], &Device::Cpu)?;
         report.compare(golden, name, &edges);
     }
     Ok(())

@@ -4,11 +4,11 @@
 use super::golden::{Golden, PRESENT, RESIDUES};
 use super::report::Report;
 use crate::Result;
-use crate::frames::{Frames, all_atoms};
+use crate::frames::{Frames, Literature, all_atoms};
 use crate::ipa::InvariantPointAttention;
 use crate::structure_module::{StructureModule, atom37};
 use crate::taps::Taps;
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 const LAYER: &str = "structure_module/fold_iteration";
 
@@ -57,8 +57,9 @@ fn side_chains(golden: &Golden, report: &mut Report, layer: usize, module: &Stru
     report.compare(golden, &format!("{call}:out.angles_sin_cos"), &unit);
     report.compare(golden, &format!("{call}:out.unnormalized_angles_sin_cos"), &raw);
     let backbone = frames(&at("in0"))?;
+    let literature = Literature::new(&golden.aatype(), &Device::Cpu)?;
     for angles in [unit, at("out.angles_sin_cos")] {
-        let atoms = all_atoms(&golden.aatype(), &backbone, 1.0, &angles)?;
+        let atoms = all_atoms(&literature, &backbone, 1.0, &angles)?;
         report.compare(golden, &format!("{call}:out.frames.rot"), &atoms.rotation);
         report.compare(golden, &format!("{call}:out.frames.trans"), &atoms.translation);
         report.compare(golden, &format!("{call}:out.atom_pos"), &atoms.atom14);
@@ -71,7 +72,8 @@ fn whole_layer(golden: &Golden, report: &mut Report, layer: usize, module: &Stru
     let at = |value: &str| golden.tap(&format!("{call}:{value}"));
     let (mask, before) = (at("sequence_mask").squeeze(1)?, frames(&at("in0.affine"))?);
     let (act, pair, initial) = (at("in0.act"), at("static_feat_2d"), at("initial_act"));
-    let ours = module.layer(&act, &pair, &mask, &before, &initial, &golden.aatype())?;
+    let literature = Literature::new(&golden.aatype(), &Device::Cpu)?;
+    let ours = module.layer(&act, &pair, &mask, &before, &initial, &literature)?;
     for (value, got) in [
         ("act", &ours.single),
         ("affine", &ours.frames.to_tensor(1.0)?),

@@ -9,7 +9,7 @@ use crate::pair_stack::{Order, PairUpdates};
 use crate::taps::Taps;
 use crate::template::TemplateEmbedder;
 use crate::torsion_rows::TorsionRows;
-use candle_core::DType;
+use candle_core::{DType, Device};
 
 const ONE: &str = "evoformer/template_embedding/single_template_embedding";
 const ALL: &str = "evoformer/template_embedding";
@@ -33,7 +33,7 @@ fn whole(golden: &Golden, report: &mut Report) -> Result<()> {
     let taps = taps.into_map();
     for t in 0..golden.calls(ONE) {
         let (features, width) = embedder.pair_features(input, t);
-        let features = from_vec(features, &[RESIDUES, RESIDUES, width])?;
+        let features = from_vec(features, &[RESIDUES, RESIDUES, width], &Device::Cpu)?;
         report.compare(golden, &format!("{ONE}/embedding2d#{t}:in0"), &features);
         let embedded = &taps[&format!("template_embedder.{t}")];
         report.compare(golden, &format!("{ONE}#{t}:out"), embedded);

@@ -8,6 +8,7 @@ use crate::cpu::{
     layer_norm_backward_row, layer_norm_row, mul_sigmoid, scale_row, scratch, softmax_backward_row,
     softmax_row, sum_parts, transpose,
 };
+use crate::cuda::{Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -108,6 +109,10 @@ impl Fused for GlobalAttention {
             });
         });
         Ok(())
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        faces::global_attention(job, self.heads)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

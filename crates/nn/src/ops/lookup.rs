@@ -4,7 +4,7 @@
 use crate::cpu::for_blocks;
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
-use candle_core::{Device, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use std::sync::Arc;
 
 /// Row `index[i·r + j]` of `table` `[n, c]` at (i, j): `[r, r, c]`, where `index` is r² long.
@@ -42,7 +42,7 @@ impl Fused for Lookup {
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {
-        let index = Tensor::from_vec(self.index.to_vec(), self.index.len(), &Device::Cpu)?;
+        let index = Tensor::from_vec(self.index.to_vec(), self.index.len(), t[0].device())?;
         t[0].index_select(&index, 0)?.reshape(self.shape(t)?)
     }
 }

@@ -30,7 +30,7 @@ pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_relu, linear_update};
 pub use lookup::lookup;
 pub use outer_product_mean::{OuterProductWeights, outer_product_mean};
-pub use pair_bias::pair_bias;
+pub use pair_bias::{pair_bias, pair_bias_update};
 pub use plain::{relu, sigmoid, softmax_last};
 pub use residual::residual;
 pub use transition::{TransitionWeights, transition};

@@ -7,6 +7,7 @@ use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
     layer_norm_row, layer_norm_row_as, scratch, sum_parts, transpose,
 };
+use crate::cuda::{Job, faces};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -14,10 +15,11 @@ use candle_core::{Result, Shape, Tensor};
 /// Bias `[h, q, k]` from `z` `[r, r, c]`: LN(z)·Wᵀ with W `[h, c]`.
 /// `swapped` reads z[k, q] for query q and key k (triangle attention around the ending node).
 pub fn pair_bias(z: &Tensor, norm: (&Tensor, &Tensor), w: &Tensor, swapped: bool) -> Result<Tensor> {
-    update(z, norm, w, swapped).tensor()
+    pair_bias_update(z, norm, w, swapped).tensor()
 }
 
-pub(super) fn update(z: &Tensor, norm: (&Tensor, &Tensor), w: &Tensor, swapped: bool) -> Update {
+/// As [`pair_bias`], before it is computed.
+pub fn pair_bias_update(z: &Tensor, norm: (&Tensor, &Tensor), w: &Tensor, swapped: bool) -> Update {
     Update::new(PairBias { swapped }, &[z, norm.0, norm.1, w])
 }
 
@@ -64,6 +66,10 @@ impl Fused for PairBias {
             });
         });
         Ok(())
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        faces::pair_bias(job, self.swapped)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

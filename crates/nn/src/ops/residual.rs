@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
 ///
 /// # Errors  If the shapes differ.
 pub fn residual(x: Tensor, update: Tensor) -> Result<Tensor> {
-    let plain = |t: &Tensor| !t.track_op() && t.is_contiguous();
+    let plain = |t: &Tensor| !t.track_op() && t.is_contiguous() && t.device().is_cpu();
     if !(plain(&x) && plain(&update)) {
         return x + update;
     }

@@ -87,7 +87,7 @@ fn time(which: Which, rows: usize, r: usize, runs: usize) -> Result<Done> {
         Which::Evoformer => (Stack::Main, t.msa_channel),
         Which::Extra => (Stack::Extra, t.extra_msa_channel),
     };
-    let p = Params::made_up(1);
+    let p = Params::made_up(1, &candle_core::Device::Cpu);
     let block = Block::load(&p, "block".into(), c, t.pair_channel, &t.evoformer, stack)?;
     let mut m = p.get("m", &[rows, r, c])?;
     let mut z = p.get("z", &[r, r, t.pair_channel])?;

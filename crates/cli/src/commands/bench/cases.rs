@@ -41,7 +41,7 @@ pub struct Weights {
 impl Weights {
     /// Tensors that keep gradients if `tracked`.
     pub fn new(tracked: bool) -> Self {
-        Self { tracked, params: Params::made_up(1) }
+        Self { tracked, params: Params::made_up(1, &Device::Cpu) }
     }
 
     /// Elements of all tensors made so far.

@@ -2,6 +2,7 @@
 
 mod block;
 mod cases;
+mod gpu;
 mod model;
 mod op;
 mod usage;
@@ -26,6 +27,8 @@ enum What {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
+        What::Model(args) if args.device.is_gpu() => gpu::model(&args),
+        What::Op(args) if args.device.is_gpu() => gpu::ops(&args),
         What::Model(args) => model::run(&args),
         What::Block(args) => block::run(&args),
         What::Op(args) => op::run(&args),

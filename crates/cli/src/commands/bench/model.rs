@@ -1,6 +1,7 @@
 //! `foldry bench model`: one pass of the full-size network.
 
 use super::usage::{cpu_seconds, forget_peak, peak_memory};
+use crate::device::Choice;
 use crate::precision::Precision;
 use crate::{machine, plan};
 use anyhow::{Result, anyhow};
@@ -14,22 +15,28 @@ use std::time::Instant;
 pub struct Args {
     /// Residues, one run each
     #[arg(long, value_delimiter = ',', default_values_t = [64usize, 128, 256])]
-    lengths: Vec<usize>,
+    pub lengths: Vec<usize>,
     /// Clustered alignment rows
     #[arg(long, default_value_t = 512)]
-    msa: usize,
+    pub msa: usize,
     /// Extra alignment rows
     #[arg(long, default_value_t = 1024)]
-    extra: usize,
+    pub extra: usize,
     /// Evoformer blocks, and extra-MSA blocks up to 4; with few, memory at great lengths is seen soon
     #[arg(long, default_value_t = 48)]
-    blocks: usize,
+    pub blocks: usize,
     /// Numbers of the stacks' matrix products
     #[arg(long, value_enum, default_value = "f32")]
-    dtype: Precision,
+    pub dtype: Precision,
+    /// cpu, cuda or cuda:N; on a GPU --msa, --extra and the lengths mean the same
+    #[arg(long, default_value = "cpu")]
+    pub device: Choice,
+    /// On a GPU: also compare results with those of the CPU in f32, and fail if they differ too much
+    #[arg(long)]
+    pub check: bool,
     /// Machine-readable lines on stdout
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Runs the command.
@@ -39,7 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
     stacks.evoformer_num_block = args.blocks;
     stacks.extra_msa_stack_num_block = args.blocks.min(stacks.extra_msa_stack_num_block);
     let extra_blocks = stacks.extra_msa_stack_num_block;
-    let model = Model::made_up(&config, 1, args.dtype.dtype())?;
+    let model = Model::made_up(&config, 1, args.dtype.dtype(), &candle_core::Device::Cpu)?;
     let peak = args.dtype.peak();
     if !args.json {
         println!("one core: {peak:.0} GFLOP/s of {}; {}", args.dtype.name(), machine::instructions());
@@ -80,7 +87,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// One sample of a random alignment that fills all rows.
-fn sample(r: usize, msa: usize, extra: usize) -> Result<Vec<features::ModelInput>> {
+pub fn sample(r: usize, msa: usize, extra: usize) -> Result<Vec<features::ModelInput>> {
     let mut state = 1u64;
     let mut letter = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -2,7 +2,9 @@
 
 use super::cases::{Case, Weights, cases};
 use super::usage::cpu_seconds;
+use crate::device::Choice;
 use crate::machine;
+use crate::precision::Precision;
 use anyhow::{Result, anyhow};
 use candle_core::{Tensor, Var};
 use std::time::Instant;
@@ -11,19 +13,28 @@ use std::time::Instant;
 pub struct Args {
     /// Residues, one table each
     #[arg(long, value_delimiter = ',', default_values_t = [128usize, 256])]
-    lengths: Vec<usize>,
+    pub lengths: Vec<usize>,
     /// Clustered alignment rows
     #[arg(long, default_value_t = 512)]
-    msa: usize,
+    pub msa: usize,
     /// Extra alignment rows
     #[arg(long, default_value_t = 1024)]
-    extra: usize,
+    pub extra: usize,
     /// Only operations whose name contains this
     #[arg(long, value_name = "TEXT", default_value = "")]
-    only: String,
+    pub only: String,
+    /// cpu, cuda or cuda:N; on a GPU --msa, --extra and the lengths mean the same
+    #[arg(long, default_value = "cpu")]
+    pub device: Choice,
+    /// What a GPU's products are of
+    #[arg(long, value_enum, default_value = "f32")]
+    pub dtype: Precision,
+    /// On a GPU: also compare results with those of the CPU in f32, and fail if they differ too much
+    #[arg(long)]
+    pub check: bool,
     /// Machine-readable lines on stdout
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Runs the command.

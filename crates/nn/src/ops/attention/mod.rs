@@ -10,6 +10,7 @@ use super::plain;
 use crate::cpu::{
     Finish, HeadBlock, Mat, attend, for_blocks, gemm, layer_norm_row_as, mul_sigmoid, padded, scratch,
 };
+use crate::cuda::{Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -141,6 +142,10 @@ impl Fused for Attention {
             });
         });
         Ok(())
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        faces::attention(job, self.heads, self.orientation == Orientation::PerColumn)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

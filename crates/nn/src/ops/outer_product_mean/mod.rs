@@ -7,6 +7,7 @@ mod backward;
 mod forward;
 
 use super::plain;
+use crate::cuda::{Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -50,6 +51,10 @@ impl Fused for OuterProductMean {
 
     fn forward(&self, t: &[Tensor], m: Source<'_>, out: Place<'_>) -> Result<()> {
         forward::forward(t, m, out)
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        faces::outer_product_mean(job)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

@@ -10,6 +10,7 @@ mod forward;
 pub use forward::channels_at_a_time;
 
 use super::plain;
+use crate::cuda::{Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -71,6 +72,10 @@ impl Fused for TriangleMultiplication {
 
     fn forward(&self, t: &[Tensor], z: Source<'_>, out: Place<'_>) -> Result<()> {
         forward::forward(self.edges, t, z, out)
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        faces::triangle_multiplication(job, self.edges == Edges::Incoming)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

@@ -1,0 +1,183 @@
+//! `foldry bench --device cuda`: operations and the network on a GPU, timed between two waits, and compared with the CPU in f32.
+
+use super::cases::{Case, Weights, cases};
+use super::model::{Args as ModelArgs, sample};
+use super::op::Args as OpArgs;
+use crate::plan;
+use anyhow::{Result, anyhow, bail};
+use candle_core::{DType, Device, Tensor};
+use fold::{Config, Model, Outputs, Taps};
+use nn::cuda::{self, Precision};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// Runs that are timed one by one, after one that loads kernels; the middle one counts.
+const RUNS: usize = 11;
+
+/// ‖GPU − CPU‖ / ‖CPU‖ that one operation may have: products of two bf16 parts each are right to about 1e-5, of one to 2^-9.
+fn bound_of_op(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-4,
+        Precision::Bf16 => 2e-2,
+    }
+}
+
+/// The same of representations after all blocks, where errors have added up.
+fn bound_of_model(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-3,
+        Precision::Bf16 => 1e-1,
+    }
+}
+
+/// Every operation of a block.
+pub fn ops(args: &OpArgs) -> Result<()> {
+    let precision = args.dtype.on_gpu();
+    let gpu = args.device.open(precision)?;
+    if !args.json {
+        println!("{}, {} products", gpu.name, precision.name());
+    }
+    let mut wrong = Vec::new();
+    for &r in &args.lengths {
+        if !args.json {
+            println!("r = {r}, {} + {} rows", args.msa, args.extra);
+            let [a, b, c, d] = ["GFLOP", "ms", "TFLOP/s", "error"];
+            println!("{:<28} {a:>8} {b:>9} {c:>9} {d:>9}", "");
+        }
+        for case in cases(r, args.msa, args.extra).iter().filter(|case| case.name.contains(&args.only)) {
+            let (ms, error) = one(case, &gpu.device, args.check)?;
+            let rate = case.gflop / ms;
+            if args.json {
+                let line = serde_json::json!({"op": case.name, "residues": r, "dtype": precision.name(), "ms": ms,
+                    "gflop": case.gflop, "tflops": rate, "error": error});
+                println!("{line}");
+            } else {
+                let error = error.map_or_else(String::new, |e| format!("{e:.1e}"));
+                println!("{:<28} {:>8.1} {ms:>9.3} {rate:>9.1} {error:>9}", case.name, case.gflop);
+            }
+            // An error that is no number is wrong, too.
+            if error.is_some_and(|e| !matches!(e.partial_cmp(&bound_of_op(precision)), Some(o) if o.is_lt()))
+            {
+                wrong.push(format!("{} at r = {r}", case.name));
+            }
+        }
+    }
+    refuse(&wrong)
+}
+
+fn refuse(wrong: &[String]) -> Result<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    bail!("the GPU's results differ from the CPU's: {}", wrong.join(", "))
+}
+
+/// Milliseconds of an operation onto its representation, and the relative error of its result.
+fn one(case: &Case, device: &Device, check: bool) -> Result<(f64, Option<f64>)> {
+    let weights = Weights::new(false);
+    let op = (case.make)(&weights)?;
+    let onto = weights.tensor("onto", &case.onto)?;
+    let from = case.from.as_ref().map(|shape| weights.tensor("from", shape)).transpose()?;
+    let update = op(from.as_ref().unwrap_or(&onto));
+    let moved = update.to_device(device)?;
+    let error = if check { Some(difference(&moved.clone().tensor()?, &update.tensor()?)?) } else { None };
+    let mut to = if from.is_some() { onto.to_device(device)? } else { moved.inputs()[0].clone() };
+    let mut times = Vec::with_capacity(RUNS);
+    for run in 0..=RUNS {
+        cuda::finish(device)?;
+        let start = Instant::now();
+        to = moved.clone().onto(to)?;
+        cuda::finish(device)?;
+        if run > 0 {
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok((times[RUNS / 2], error))
+}
+
+/// ‖a − b‖ / ‖b‖.
+fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let values = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
+    let (a, b) = (values(a)?, values(b)?);
+    let sum: f64 = a.iter().zip(&b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
+    let norm: f64 = b.iter().map(|y| f64::from(*y).powi(2)).sum();
+    Ok((sum / norm.max(f64::MIN_POSITIVE)).sqrt())
+}
+
+/// One pass of the full-size network.
+pub fn model(args: &ModelArgs) -> Result<()> {
+    let precision = args.dtype.on_gpu();
+    let gpu = args.device.open(precision)?;
+    let mut config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
+    config.embeddings_and_evoformer.evoformer_num_block = args.blocks;
+    let model = Model::made_up(&config, 1, DType::F32, &gpu.device)?;
+    let reference = args.check.then(|| Model::made_up(&config, 1, DType::F32, &Device::Cpu)).transpose()?;
+    if !args.json {
+        println!("{}, {} products; seconds of a pass: middle of 3 after one", gpu.name, precision.name());
+        println!("{:>5} {:>9} {:>9} {:>9} {:>9}  error", "r", "seconds", "GFLOP", "TFLOP/s", "peak GB");
+    }
+    let mut wrong = Vec::new();
+    for &r in &args.lengths {
+        let sample = sample(r, args.msa, args.extra)?;
+        let pass = |model: &Model| -> Result<Outputs> {
+            let before = model.nothing_before(r)?;
+            Ok(model.pass(&sample, &before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?)
+        };
+        let first = pass(&model)?;
+        peak(&gpu.device)?;
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            cuda::finish(&gpu.device)?;
+            let start = Instant::now();
+            let outputs = pass(&model)?;
+            cuda::finish(&gpu.device)?;
+            times.push(start.elapsed().as_secs_f64());
+            drop(outputs);
+        }
+        times.sort_by(f64::total_cmp);
+        let (seconds, bytes) = (times[1], peak(&gpu.device)?);
+        let mut dims =
+            plan::Dims { parameters: model.parameters(), ..plan::Dims::full(r, args.msa, args.extra) };
+        dims.evoformer.blocks = args.blocks;
+        let gflop = plan::flops(&dims) * 1e-9;
+        let errors = reference.as_ref().map(|reference| compare(&first, &pass(reference)?)).transpose()?;
+        if args.json {
+            let line = serde_json::json!({"residues": r, "msa": args.msa, "extra_msa": args.extra,
+                "blocks": args.blocks, "dtype": precision.name(), "seconds": seconds, "gflop": gflop,
+                "tflops": gflop / seconds * 1e-3, "peak_bytes": bytes, "errors": errors});
+            println!("{line}");
+        } else {
+            let rate = gflop / seconds * 1e-3;
+            let text: Vec<String> =
+                errors.iter().flatten().map(|(name, error)| format!("{name} {error:.1e}")).collect();
+            let (gb, text) = (bytes as f64 / 1e9, text.join(", "));
+            println!("{r:>5} {seconds:>9.3} {gflop:>9.0} {rate:>9.1} {gb:>9.2}  {text}");
+        }
+        let bound = bound_of_model(precision);
+        for (name, error) in errors.iter().flatten() {
+            if !matches!(error.partial_cmp(&bound), Some(order) if order.is_lt()) {
+                wrong.push(format!("{name} at r = {r}"));
+            }
+        }
+    }
+    refuse(&wrong)
+}
+
+/// Relative errors of what a pass gives.
+fn compare(got: &Outputs, want: &Outputs) -> Result<Vec<(&'static str, f64)>> {
+    [
+        ("msa", &got.msa, &want.msa),
+        ("pair", &got.pair, &want.pair),
+        ("single", &got.single, &want.single),
+        ("atoms", &got.structure.atom14, &want.structure.atom14),
+    ]
+    .into_iter()
+    .map(|(name, got, want)| Ok((name, difference(got, want)?)))
+    .collect()
+}
+
+/// Most memory held on the GPU since the last call.
+fn peak(device: &Device) -> Result<u64> {
+    Ok(cuda::take_peak_memory(device)?)
+}

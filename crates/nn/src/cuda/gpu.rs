@@ -1,0 +1,356 @@
+//! A GPU: candle's device for tensors, one stream, our kernels, cuBLAS for matrix products.
+//!
+//! Everything is given to one stream, so that work is done in order and memory can be freed as soon as what uses it was given:
+//! it is reused by what is given later. Nothing here waits for the GPU.
+
+use super::machine::{Launch, Machine, Memory, Precision, Products};
+use super::nvrtc::{self, Nvrtc};
+use candle_core::cuda_backend::cudarc::cublas::result::gemm_strided_batched_ex;
+use candle_core::cuda_backend::cudarc::cublas::sys as blas;
+use candle_core::cuda_backend::cudarc::driver::{CudaStream, DevicePtr, result, sys};
+use candle_core::cuda_backend::{CudaDType, CudaDevice, DeviceId, WrapErr};
+use candle_core::{CudaStorage, DType, Device, Result, Storage, Tensor, TensorId};
+use std::collections::HashMap;
+use std::ffi::{CString, c_int, c_void};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Kernels compiled when this program was built, by their file's stem.
+const FATBINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
+
+/// A kernel that is loaded.
+#[derive(Clone, Copy)]
+struct Function(sys::CUfunction);
+// SAFETY: handles of the driver may be used by any thread.
+unsafe impl Send for Function {}
+
+/// A file of kernels that is loaded, for as long as the program runs.
+#[derive(Clone, Copy)]
+struct Module(sys::CUmodule);
+// SAFETY: as above.
+unsafe impl Send for Module {}
+
+/// One GPU with one stream and one precision.
+pub(super) struct Gpu {
+    device: CudaDevice,
+    stream: Arc<CudaStream>,
+    precision: Precision,
+    processors: usize,
+    shared: usize,
+    arch: String,
+    modules: Mutex<HashMap<&'static str, Module>>,
+    functions: Mutex<HashMap<String, Function>>,
+    /// Blocks that run at once on a processor, by kernel, threads and shared memory.
+    resident: Mutex<HashMap<(String, usize, usize), usize>>,
+    /// Rounded and joined parameters, and those they were made from, so that no other tensor takes their ids.
+    packed: Mutex<HashMap<(Vec<TensorId>, Precision), (Vec<Tensor>, Tensor)>>,
+    derived: Mutex<Option<(Tensor, Arc<dyn std::any::Any + Send + Sync>, u64)>>,
+}
+
+/// Devices that were opened. They are few and live as long as the program.
+static OPEN: Mutex<Vec<(DeviceId, Arc<Gpu>)>> = Mutex::new(Vec::new());
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while held")
+}
+
+/// The GPU behind a device.
+pub(super) fn of(device: &Device) -> Option<Arc<Gpu>> {
+    let Device::Cuda(device) = device else { return None };
+    locked(&OPEN).iter().find(|(id, _)| *id == device.id()).map(|(_, gpu)| gpu.clone())
+}
+
+/// See [`super::open`].
+pub(super) fn open(index: usize, precision: Precision) -> Result<Device> {
+    // A stream of its own, not each thread's: gradients are made on another thread.
+    let device = Device::new_cuda_with_stream(index)?;
+    let cuda = device.as_cuda_device()?.clone();
+    // SAFETY: there is one stream, so nothing has to be ordered by events.
+    unsafe { cuda.disable_event_tracking() };
+    let stream = cuda.cuda_stream();
+    let context = stream.context();
+    use sys::CUdevice_attribute_enum as Attribute;
+    let attribute = |a| context.attribute(a).w();
+    let processors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize;
+    let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)? as usize;
+    let arch = nvrtc::arch(context.compute_capability().w()?);
+    keep_freed_memory(context.cu_device())?;
+    let gpu = Gpu {
+        stream: stream.clone(),
+        precision,
+        processors,
+        shared,
+        arch,
+        modules: Mutex::default(),
+        functions: Mutex::default(),
+        resident: Mutex::default(),
+        packed: Mutex::default(),
+        derived: Mutex::default(),
+        device: cuda.clone(),
+    };
+    locked(&OPEN).push((cuda.id(), Arc::new(gpu)));
+    Ok(device)
+}
+
+/// The device's pool gives nothing back to the system: by default it does at every wait, and takes it again at a cost.
+fn keep_freed_memory(device: sys::CUdevice) -> Result<()> {
+    let mut pool = std::ptr::null_mut();
+    let mut all = u64::MAX;
+    // SAFETY: a device of the driver; the attribute is a 64-bit number.
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, device).result().w()?;
+        let name = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        sys::cuMemPoolSetAttribute(pool, name, (&raw mut all).cast()).result().w()
+    }
+}
+
+/// See [`super::take_peak_memory`].
+pub(super) fn take_peak_memory(device: &Device) -> Result<u64> {
+    let Device::Cuda(device) = device else { return Ok(0) };
+    let (mut pool, mut peak, mut zero) = (std::ptr::null_mut(), 0u64, 0u64);
+    let name = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    // SAFETY: as in `keep_freed_memory`; setting it to zero begins anew.
+    unsafe {
+        let device = device.cuda_stream().context().cu_device();
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, device).result().w()?;
+        sys::cuMemPoolGetAttribute(pool, name, (&raw mut peak).cast()).result().w()?;
+        sys::cuMemPoolSetAttribute(pool, name, (&raw mut zero).cast()).result().w()?;
+    }
+    Ok(peak)
+}
+
+impl Gpu {
+    fn module(&self, file: &'static str) -> Result<Module> {
+        let mut modules = locked(&self.modules);
+        if let Some(module) = modules.get(file) {
+            return Ok(*module);
+        }
+        self.stream.context().bind_to_thread().w()?;
+        let module = Module(self.load(file)?);
+        modules.insert(file, module);
+        Ok(module)
+    }
+
+    /// From what was compiled beforehand if this GPU can run it, else from source. `FOLDRY_KERNELS=source` takes the source in
+    /// any case.
+    fn load(&self, file: &'static str) -> Result<sys::CUmodule> {
+        let from_source = std::env::var("FOLDRY_KERNELS").is_ok_and(|v| v == "source");
+        let compiled = FATBINS.iter().find(|(name, _)| *name == file).filter(|_| !from_source);
+        if let Some((_, image)) = compiled {
+            let image = Image::new(image);
+            // SAFETY: a fat binary, whole and aligned.
+            match unsafe { result::module::load_data(image.start()) } {
+                Ok(module) => return Ok(module),
+                Err(e) if e.0 == sys::CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {}
+                Err(e) => return Err(e).w(),
+            }
+        }
+        let nvrtc = Nvrtc::open().map_err(candle_core::Error::Msg)?;
+        let cubin =
+            nvrtc.cubin(file, &self.arch, nvrtc::cache().as_deref()).map_err(candle_core::Error::Msg)?;
+        let image = Image::new(&cubin);
+        // SAFETY: machine code for this GPU, whole and aligned.
+        unsafe { result::module::load_data(image.start()) }.w()
+    }
+
+    fn function(&self, launch: &Launch) -> Result<Function> {
+        if let Some(function) = locked(&self.functions).get(&launch.kernel) {
+            return Ok(*function);
+        }
+        let module = self.module(launch.file)?;
+        let name = CString::new(launch.kernel.as_str()).expect("names have no zero bytes");
+        // SAFETY: a loaded module; the attribute allows as much shared memory as the GPU has.
+        let function = unsafe {
+            let function = result::module::get_function(module.0, name).w()?;
+            let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            result::function::set_function_attribute(function, attribute, self.shared as c_int).w()?;
+            Function(function)
+        };
+        locked(&self.functions).insert(launch.kernel.clone(), function);
+        Ok(function)
+    }
+
+    /// Blocks that run at once on the whole GPU.
+    fn resident(&self, function: Function, launch: &Launch) -> Result<usize> {
+        let key = (launch.kernel.clone(), launch.threads, launch.shared);
+        if let Some(blocks) = locked(&self.resident).get(&key) {
+            return Ok(*blocks);
+        }
+        let mut each: c_int = 0;
+        // SAFETY: a loaded kernel and a local variable.
+        unsafe {
+            let (threads, shared) = (launch.threads as c_int, launch.shared);
+            sys::cuOccupancyMaxActiveBlocksPerMultiprocessor(&raw mut each, function.0, threads, shared)
+                .result()
+                .w()?;
+        }
+        let blocks = each.max(1) as usize * self.processors;
+        locked(&self.resident).insert(key, blocks);
+        Ok(blocks)
+    }
+
+    /// Where the values of a contiguous tensor lie.
+    fn address_of<T: CudaDType>(&self, t: &Tensor) -> Result<u64> {
+        let (storage, layout) = t.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else {
+            candle_core::bail!("expected a tensor on the GPU, got {t:?}");
+        };
+        if !layout.is_contiguous() {
+            candle_core::bail!("expected a contiguous tensor, got {t:?}");
+        }
+        let (start, _guard) = CudaStorage::as_cuda_slice::<T>(storage)?.device_ptr(&self.stream);
+        Ok(start + (layout.start_offset() * size_of::<T>()) as u64)
+    }
+
+    fn address_as(&self, t: &Tensor, precision: Precision) -> Result<u64> {
+        match precision {
+            Precision::Bf16 => self.address_of::<half::bf16>(t),
+            Precision::F32 => self.address_of::<f32>(t),
+        }
+    }
+}
+
+impl Machine for Gpu {
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn processors(&self) -> usize {
+        self.processors
+    }
+
+    fn shared(&self) -> usize {
+        self.shared
+    }
+
+    fn memory(&self, bytes: usize) -> Result<Memory> {
+        // SAFETY: kernels write it before they read it.
+        let slice = unsafe { self.device.alloc::<u8>(bytes)? };
+        let address = slice.device_ptr(&self.stream).0;
+        Ok(Memory::new(address, slice))
+    }
+
+    fn address(&self, t: &Tensor) -> Result<u64> {
+        self.address_of::<f32>(t)
+    }
+
+    fn packed(&self, tensors: &[&Tensor], precision: Precision, keep: bool) -> Result<Memory> {
+        if let ([one], Precision::F32) = (tensors, precision) {
+            return Ok(Memory::new(self.address(one)?, (*one).clone()));
+        }
+        let key = (tensors.iter().map(|t| t.id()).collect(), precision);
+        if let Some((_, packed)) = locked(&self.packed).get(&key) {
+            return Ok(Memory::new(self.address_as(packed, precision)?, packed.clone()));
+        }
+        let flat = tensors.iter().map(|t| t.flatten_all()).collect::<Result<Vec<_>>>()?;
+        let dtype = if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 };
+        let packed = Tensor::cat(&flat, 0)?.to_dtype(dtype)?;
+        let memory = Memory::new(self.address_as(&packed, precision)?, packed.clone());
+        if keep {
+            let sources = tensors.iter().map(|&t| t.clone()).collect();
+            locked(&self.packed).insert(key, (sources, packed));
+        }
+        Ok(memory)
+    }
+
+    fn derived(&self, key: &Tensor, bytes: usize, make: &mut dyn FnMut(u64) -> Result<()>) -> Result<Memory> {
+        if let Some((of, owner, address)) = &*locked(&self.derived)
+            && of.id() == key.id()
+        {
+            return Ok(Memory::new(*address, owner.clone()));
+        }
+        // SAFETY: `make` writes it before anything reads it.
+        let slice = unsafe { self.device.alloc::<u8>(bytes)? };
+        let address = slice.device_ptr(&self.stream).0;
+        make(address)?;
+        let owner: Arc<dyn std::any::Any + Send + Sync> = Arc::new(slice);
+        *locked(&self.derived) = Some((key.clone(), owner.clone(), address));
+        Ok(Memory::new(address, owner))
+    }
+
+    unsafe fn launch(&self, launch: &Launch, arguments: *const u8, _: usize) -> Result<()> {
+        self.stream.context().bind_to_thread().w()?;
+        let function = self.function(launch)?;
+        let blocks = match launch.turns {
+            true => launch.blocks.min(self.resident(function, launch)?),
+            false => launch.blocks,
+        };
+        let mut parameters = [arguments.cast::<c_void>().cast_mut()];
+        // SAFETY: the caller's: arguments are this kernel's. The driver copies them before it returns.
+        unsafe {
+            result::launch_kernel(
+                function.0,
+                (blocks as u32, 1, 1),
+                (launch.threads as u32, 1, 1),
+                launch.shared as u32,
+                self.stream.cu_stream(),
+                &mut parameters,
+            )
+        }
+        .map_err(|e| {
+            let (kernel, threads, shared) = (&launch.kernel, launch.threads, launch.shared);
+            candle_core::Error::Msg(format!(
+                "{kernel}: cannot launch {blocks} blocks of {threads} threads, {shared} bytes: {e}"
+            ))
+        })
+    }
+
+    unsafe fn products(&self, p: &Products) -> Result<()> {
+        use blas::cublasOperation_t::{CUBLAS_OP_N, CUBLAS_OP_T};
+        use blas::cudaDataType_t::{CUDA_R_16BF, CUDA_R_32F};
+        let kind = if self.precision == Precision::Bf16 { CUDA_R_16BF } else { CUDA_R_32F };
+        // cuBLAS counts columns first, so to it every matrix is its transpose: outᵀ [n, m] = b·aᵀ. Stored [m, k], a is to it
+        // [k, m] as it stands and b [k, n] to be turned; stored [k, m], a is to be turned and b stands.
+        let (op_b, op_a) = if p.by_columns { (CUBLAS_OP_N, CUBLAS_OP_T) } else { (CUBLAS_OP_T, CUBLAS_OP_N) };
+        let (one, zero) = (1f32, 0f32);
+        let pointer = |address: u64| address as *const c_void;
+        self.stream.context().bind_to_thread().w()?;
+        let handle = self.device.cublas_handle();
+        // SAFETY: the caller's: addresses are valid for these sizes. Factors are read from the host before it returns.
+        unsafe {
+            gemm_strided_batched_ex(
+                *handle.handle(),
+                op_b,
+                op_a,
+                p.n as c_int,
+                p.m as c_int,
+                p.k as c_int,
+                (&raw const one).cast(),
+                pointer(p.b.0),
+                kind,
+                p.b.1 as c_int,
+                p.b.2 as i64,
+                pointer(p.a.0),
+                kind,
+                p.a.1 as c_int,
+                p.a.2 as i64,
+                (&raw const zero).cast(),
+                pointer(p.out.0).cast_mut(),
+                kind,
+                p.out.1 as c_int,
+                p.out.2 as i64,
+                p.batch as c_int,
+                blas::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+                blas::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT_TENSOR_OP,
+            )
+        }
+        .map_err(|e| candle_core::Error::Msg(format!("matrix products {p:?}: {e}")))
+    }
+}
+
+/// Machine code in memory aligned as the driver reads it.
+struct Image(Vec<u128>);
+
+impl Image {
+    fn new(bytes: &[u8]) -> Self {
+        let words = bytes.chunks(16).map(|chunk| {
+            let mut word = [0; 16];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u128::from_ne_bytes(word)
+        });
+        Self(words.collect())
+    }
+
+    fn start(&self) -> *const c_void {
+        self.0.as_ptr().cast()
+    }
+}

@@ -1,0 +1,74 @@
+//! NVIDIA GPUs. candle's own CUDA backend holds tensors and does small operations and the tape; the operations of [`crate::ops`]
+//! launch the kernels of `kernels/`.
+//!
+//! Everything but the GPU itself is built and tested without CUDA: what an operation launches ([`Machine`] is what it needs), how the
+//! driver is asked, how kernels are compiled at first use. With the feature `cuda`, [`open`] gives a GPU.
+
+mod arguments;
+mod driver;
+pub(crate) mod faces;
+mod geometry;
+#[cfg(feature = "cuda")]
+mod gpu;
+mod job;
+mod library;
+mod machine;
+mod nvrtc;
+mod source;
+#[cfg(feature = "cuda")]
+mod stand_in;
+
+pub use driver::{Found, gpus, usable};
+pub use job::Job;
+pub use machine::{Launch, Machine, Memory, Precision, Products};
+pub use nvrtc::{Nvrtc, arch, cache};
+pub use source::files;
+
+use candle_core::{Device, Result};
+use std::sync::Arc;
+
+/// Whether this build can use GPUs.
+pub const BUILT: bool = cfg!(feature = "cuda");
+
+/// GPU `index` as a device for tensors, whose operations compute in `precision`.
+///
+/// # Errors  If this build cannot, or the GPU cannot be used.
+pub fn open(index: usize, precision: Precision) -> Result<Device> {
+    usable(index).map_err(candle_core::Error::Msg)?;
+    #[cfg(feature = "cuda")]
+    return gpu::open(index, precision);
+    #[cfg(not(feature = "cuda"))]
+    unreachable!("{precision:?}: not usable without the feature");
+}
+
+/// The machine behind a device that [`open`] made.
+#[cfg_attr(not(feature = "cuda"), allow(clippy::missing_const_for_fn))]
+pub(crate) fn machine(device: &Device) -> Option<Arc<dyn Machine>> {
+    #[cfg(feature = "cuda")]
+    return gpu::of(device).map(|gpu| gpu as Arc<dyn Machine>);
+    #[cfg(not(feature = "cuda"))]
+    {
+        debug_assert!(!device.is_cuda(), "candle is built without CUDA");
+        None
+    }
+}
+
+/// Most memory that was held on a device that [`open`] made since the last call, bytes.
+///
+/// # Errors  If the driver does not say.
+pub fn take_peak_memory(device: &Device) -> Result<u64> {
+    #[cfg(feature = "cuda")]
+    return gpu::take_peak_memory(device);
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        Ok(0)
+    }
+}
+
+/// Waits until a device has done what it was given.
+///
+/// # Errors  If something that it was given failed.
+pub fn finish(device: &Device) -> Result<()> {
+    device.synchronize()
+}
