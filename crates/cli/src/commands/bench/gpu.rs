@@ -110,7 +110,10 @@ pub fn model(args: &ModelArgs) -> Result<()> {
     let precision = args.dtype.on_gpu();
     let gpu = args.device.open(precision)?;
     let mut config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
-    config.embeddings_and_evoformer.evoformer_num_block = args.blocks;
+    let stacks = &mut config.embeddings_and_evoformer;
+    stacks.evoformer_num_block = args.blocks;
+    stacks.extra_msa_stack_num_block = args.blocks.min(stacks.extra_msa_stack_num_block);
+    let extra_blocks = stacks.extra_msa_stack_num_block;
     let model = Model::made_up(&config, 1, DType::F32, &gpu.device)?;
     let reference = args.check.then(|| Model::made_up(&config, 1, DType::F32, &Device::Cpu)).transpose()?;
     if !args.json {
@@ -122,7 +125,7 @@ pub fn model(args: &ModelArgs) -> Result<()> {
         let sample = sample(r, args.msa, args.extra)?;
         let pass = |model: &Model| -> Result<Outputs> {
             let before = model.nothing_before(r)?;
-            Ok(model.pass(&sample, &before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?)
+            Ok(model.pass(&sample, before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?)
         };
         let first = pass(&model)?;
         peak(&gpu.device)?;
@@ -139,7 +142,7 @@ pub fn model(args: &ModelArgs) -> Result<()> {
         let (seconds, bytes) = (times[1], peak(&gpu.device)?);
         let mut dims =
             plan::Dims { parameters: model.parameters(), ..plan::Dims::full(r, args.msa, args.extra) };
-        dims.evoformer.blocks = args.blocks;
+        (dims.evoformer.blocks, dims.extra_stack.blocks) = (args.blocks, extra_blocks);
         let gflop = plan::flops(&dims) * 1e-9;
         let errors = reference.as_ref().map(|reference| compare(&first, &pass(reference)?)).transpose()?;
         if args.json {

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, in one call of under ten minutes: parity of every operation and of the whole network with the CPU in f32,
+# the sanitizers on small sizes, timing tables. Needs a driver, CUDA 13's libraries and compute-sanitizer; no Rust, no network.
+#   tests/gpu/run.sh FOLDER [LOG_FOLDER]      FOLDER as tests/gpu/build.sh left it
+# Every step has a time limit of its own and the next one runs in any case; at the end stands what failed.
+set -uo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+folder=$(cd "${1:?usage: tests/gpu/run.sh FOLDER [LOG_FOLDER]}" && pwd)
+logs=${2:-$(mktemp -d)}
+mkdir -p "$logs"
+foldry=$folder/foldry
+# Compiled kernels of this run are not mixed with those of others.
+export FOLDRY_CACHE=$logs/cache
+failed=()
+
+# step NAME SECONDS COMMAND...
+step() {
+    local name=$1 limit=$2 start=$SECONDS
+    shift 2
+    echo "== $name"
+    if timeout "$limit" "$@" 2>&1 | tee "$logs/$name.log"; then
+        echo "-- $name: passed, $((SECONDS - start)) s"
+    else
+        failed+=("$name")
+        echo "-- $name: FAILED, $((SECONDS - start)) s"
+    fi
+}
+
+small=(--msa 17 --extra 35)
+step machine 20 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
+step doctor 20 "$foldry" doctor
+step usable 20 bash -c "'$foldry' doctor --json | grep -q '\"usable\":true'"
+
+for dtype in f32 bf16; do
+    step "ops_$dtype" 60 "$foldry" bench op --device cuda --check --dtype "$dtype" --lengths 17,33,130 "${small[@]}"
+    step "model_$dtype" 60 "$foldry" bench model --device cuda --check --dtype "$dtype" --lengths 33,66 --blocks 4 "${small[@]}"
+done
+# The same kernels compiled here, twice: the second time they come from the cache.
+for run in compiled cached; do
+    step "ops_source_$run" 60 env FOLDRY_KERNELS=source "$foldry" bench op --device cuda --check --dtype bf16 --lengths 33 "${small[@]}"
+done
+
+# AlphaFold's own numbers, by both devices.
+golden() {
+    local forward=("$foldry" forward --config "$root/tests/golden/fold/config.json" --params "$root/tests/golden/fold/params.npz" \
+        --features "$root/tests/golden/fold/features.npz" --recycles 1)
+    "${forward[@]}" -o "$logs/cpu.safetensors" && "${forward[@]}" --device cuda -o "$logs/cuda.safetensors" &&
+        python3 "$root/tests/gpu/compare.py" "$logs/cpu.safetensors" "$logs/cuda.safetensors"
+}
+export -f golden
+export foldry logs root
+step golden 60 bash -c golden
+
+if [ -d "$folder/cases" ]; then
+    for case in "$folder"/cases/*; do
+        if [ "$(basename "$case")" != bench ]; then step "case_$(basename "$case")" 40 "$case"; fi
+    done
+fi
+
+for tool in memcheck racecheck; do
+    step "$tool" 75 compute-sanitizer --tool "$tool" --error-exitcode 9 --launch-timeout 60 \
+        "$foldry" bench op --device cuda --dtype bf16 --lengths 17 --msa 5 --extra 9
+done
+
+step time_ops 60 "$foldry" bench op --device cuda --dtype bf16 --lengths 256,512
+step time_model 75 "$foldry" bench model --device cuda --dtype bf16 --lengths 256,512
+if [ -x "$folder/cases/bench" ]; then step time_kernels 40 "$folder/cases/bench" 256 512; fi
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "FAILED after $SECONDS s: ${failed[*]}; logs in $logs"
+    exit 1
+fi
+echo "all passed, $SECONDS s; logs in $logs"
