@@ -27,6 +27,7 @@ PEERS = {
     'torch-compile': ('torch_blocks.py', '--compile'),
 }
 OURS = 'foldry'
+OURS_BF16 = 'foldry --dtype bf16'
 
 
 class Failed(Exception):
@@ -74,9 +75,9 @@ class Peer:
 class Foldry:
     """`foldry bench block`, begun anew for each run: it warms up by itself."""
 
-    def __init__(self, binary, shape, args):
+    def __init__(self, binary, dtype, shape, args):
         block, length, rows = shape
-        self.command = [binary, 'bench', 'block', '--only', block, '--lengths', str(length), '--runs', '1', '--json',
+        self.command = [binary, 'bench', 'block', '--only', block, '--lengths', str(length), '--runs', '1', '--json', '--dtype', dtype,
                         '--msa' if block == 'evoformer' else '--extra', str(rows)]
         self.threads = args.threads
 
@@ -94,9 +95,10 @@ class Foldry:
 def measure(shape, args):
     """{program: its medians} and {program: why it was left out}."""
     running, failed, told = {}, {}, {}
-    for name in [OURS, *args.peers]:
+    ours = {OURS: 'f32', OURS_BF16: 'bf16'}
+    for name in [*ours, *args.peers]:
         try:
-            running[name] = Foldry(args.foldry, shape, args) if name == OURS else Peer(PEERS[name], shape, args)
+            running[name] = Foldry(args.foldry, ours[name], shape, args) if name in ours else Peer(PEERS[name], shape, args)
         except (Failed, OSError) as why:
             failed[name] = str(why)
     for _ in range(args.runs):

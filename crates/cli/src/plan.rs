@@ -101,6 +101,8 @@ pub struct Dims {
     pub pair_bins: usize,
     /// Elements in all parameters.
     pub parameters: usize,
+    /// Matrices of the stacks, all but some hundredths of the parameters, are held in bf16.
+    pub bf16: bool,
 }
 
 impl Dims {
@@ -151,6 +153,7 @@ impl Dims {
             template_stack,
             pair_bins,
             parameters,
+            bf16: false,
         }
     }
 
@@ -205,6 +208,7 @@ impl Dims {
             template_stack: stack("template_embedder.template_pair_stack", outline.template_blocks, false),
             pair_bins: heads.iter().map(|name| rows(name)).sum(),
             parameters: outline.parameters,
+            bf16: false,
         }
     }
 }

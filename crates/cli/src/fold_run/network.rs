@@ -66,7 +66,8 @@ impl Network {
             }
         };
         let (weights_sha256, _) = sha256(&chosen.path)?;
-        let dims = Dims::of_parameters(&ours, 0, 0, 0, 0);
+        let bf16 = precision == Precision::Bf16;
+        let dims = Dims { bf16, ..Dims::of_parameters(&ours, 0, 0, 0, 0) };
         let loaded = None;
         Ok(Self { model, weights_sha256, features, config, dims, unread: ours, precision, device, loaded })
     }

@@ -13,7 +13,8 @@ pub fn running_bytes(d: &Dims, passes: usize, threads: usize) -> u64 {
     let always = features + d.r * d.r + threads * of_a_thread(d);
     let stages = [embedding(d, passes), templates(d), extra_stack(d), evoformer(d), structure(d), heads(d)];
     let widest = stages.into_iter().max().unwrap_or(0);
-    RESIDENT + (PARAMETERS * d.parameters as f64) as u64 + 4 * (always + widest) as u64
+    let parameters = PARAMETERS * if d.bf16 { 0.5 } else { 1.0 } * d.parameters as f64;
+    RESIDENT + parameters as u64 + 4 * (always + widest) as u64
 }
 
 /// Code and small things, bytes: what a network of next to no size takes.

@@ -4,6 +4,7 @@
 use super::usage::{cpu_seconds, forget_peak, peak_memory};
 use crate::machine;
 use crate::plan::{self, Dims};
+use crate::precision::Precision;
 use anyhow::{Result, anyhow};
 use candle_core::{DType, Device, Tensor};
 use fold::{Block, Config, Stack, Taps};
@@ -27,6 +28,9 @@ pub struct Args {
     /// Only the block of this stack
     #[arg(long)]
     only: Option<Which>,
+    /// Numbers of the matrix products
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: Precision,
     /// Machine-readable lines on stdout
     #[arg(long)]
     json: bool,
@@ -40,9 +44,9 @@ enum Which {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let peak = nn::cpu::fma_peak(nn::cpu::Number::F32, 5);
+    let peak = args.dtype.peak();
     if !args.json {
-        println!("one core: {peak:.0} GFLOP/s of f32 FMA; {}", machine::instructions());
+        println!("one core: {peak:.0} GFLOP/s of {}; {}", args.dtype.name(), machine::instructions());
         println!(
             "{:<10} {:>5} {:>5} {:>9} {:>9} {:>10} {:>9} {:>10}",
             "block", "rows", "r", "seconds", "CPU s", "GFLOP", "of peak", "peak GB"
@@ -51,12 +55,12 @@ pub fn run(args: &Args) -> Result<()> {
     let both = [("evoformer", Which::Evoformer, args.msa), ("extra", Which::Extra, args.extra)];
     for &r in &args.lengths {
         for &(name, which, rows) in both.iter().filter(|both| args.only.is_none_or(|only| only == both.1)) {
-            let done = time(which, rows, r, args.runs.max(1))?;
+            let done = time(which, rows, r, args.runs.max(1), args.dtype)?;
             let gflop = gflop(which, rows, r);
             let share = gflop / done.cpu / peak;
             if args.json {
                 let line = serde_json::json!({"block": name, "rows": rows, "residues": r, "seconds": done.seconds,
-                    "cpu_seconds": done.cpu, "gflop": gflop, "share_of_peak": share, "core_peak_gflops": peak,
+                    "cpu_seconds": done.cpu, "gflop": gflop, "share_of_peak": share, "core_peak_gflops": peak, "dtype": args.dtype.name(),
                     "peak_bytes": done.bytes});
                 println!("{line}");
             } else {
@@ -80,14 +84,14 @@ struct Done {
     bytes: u64,
 }
 
-fn time(which: Which, rows: usize, r: usize, runs: usize) -> Result<Done> {
+fn time(which: Which, rows: usize, r: usize, runs: usize, dtype: Precision) -> Result<Done> {
     let config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
     let t = &config.embeddings_and_evoformer;
     let (stack, c) = match which {
         Which::Evoformer => (Stack::Main, t.msa_channel),
         Which::Extra => (Stack::Extra, t.extra_msa_channel),
     };
-    let p = Params::made_up(1, &candle_core::Device::Cpu);
+    let p = Params::made_up(1, &Device::Cpu).matrices_in(dtype.dtype());
     let block = Block::load(&p, "block".into(), c, t.pair_channel, &t.evoformer, stack)?;
     let mut m = p.get("m", &[rows, r, c])?;
     let mut z = p.get("z", &[r, r, t.pair_channel])?;

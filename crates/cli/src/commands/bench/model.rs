@@ -55,6 +55,7 @@ pub fn run(args: &Args) -> Result<()> {
             "r", "seconds", "CPU s", "GFLOP", "of peak", "peak GB", "planned GB"
         );
     }
+    let bf16 = args.dtype == Precision::Bf16;
     for &r in &args.lengths {
         forget_peak();
         let sample = sample(r, args.msa, args.extra)?;
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> Result<()> {
         model.pass(&sample, before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
         let mut dims =
-            plan::Dims { parameters: model.parameters(), ..plan::Dims::full(r, args.msa, args.extra) };
+            plan::Dims { parameters: model.parameters(), bf16, ..plan::Dims::full(r, args.msa, args.extra) };
         (dims.evoformer.blocks, dims.extra_stack.blocks) = (args.blocks, extra_blocks);
         let gflop = plan::flops(&dims) * 1e-9;
         let planned = plan::running_bytes(&dims, 1, machine::threads());
