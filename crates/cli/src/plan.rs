@@ -350,12 +350,13 @@ mod tests {
     /// What [`MEASURED`]'s network has.
     const PARAMETERS_OF_ONE_BLOCK: usize = 4_796_000;
     /// `foldry bench model --blocks 1` on two threads: residues, rows, extra rows, most memory held.
-    const MEASURED: [(usize, usize, usize, u64); 5] = [
+    const MEASURED: [(usize, usize, usize, u64); 6] = [
         (64, 512, 1024, 173_875_200),
         (128, 512, 1024, 259_366_912),
         (256, 64, 64, 241_750_016),
         (512, 64, 64, 687_955_968),
         (1024, 64, 64, 1_579_532_288),
+        (2048, 16, 16, 5_700_000_000),
     ];
 
     #[test]
