@@ -5,6 +5,8 @@
 //! one f32, and the instruction multiplies and adds both. Sums stay f32.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
 #[cfg(target_arch = "x86_64")]
@@ -26,7 +28,7 @@ pub(super) fn kernel(number: Number) -> Kernel {
         #[cfg(target_arch = "x86_64")]
         (Number::Bf16, Level::Avx512) => (avx512::bf16::tile, avx512::MR),
         #[cfg(target_arch = "x86_64")]
-        (Number::F32, Level::Avx2) => (avx2, PLAIN_MR),
+        (Number::F32, Level::Avx2) => (avx2::tile, avx2::MR),
         (Number::F32, _) => (plain, PLAIN_MR),
         (Number::Bf16, level) => unreachable!("bf16 pairs at level {level:?}"),
     }
@@ -47,7 +49,7 @@ pub(super) struct Tile {
     pub accumulate: bool,
 }
 
-/// Rows in registers of the portable kernel: 3 × 32 floats are 12 AVX2 or 24 NEON registers.
+/// Rows in registers of the portable kernel: 3 × 32 floats are 24 NEON registers.
 const PLAIN_MR: usize = 3;
 
 pub(super) unsafe fn plain(tile: &Tile) {
@@ -82,11 +84,4 @@ unsafe fn portable<const FMA: bool>(t: &Tile) {
             }
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(tile: &Tile) {
-    // SAFETY: as the caller's.
-    unsafe { portable::<true>(tile) }
 }
