@@ -1,0 +1,228 @@
+//! One step: samples one after the other, their gradients summed in f32 in order, one update.
+
+use crate::adamw::{AdamW, BLOCK};
+use crate::collective::Collective;
+use crate::config::TrainConfig;
+use crate::error::Result;
+use crate::gradients;
+use crate::layout::{BUCKET, Layout};
+use crate::philox::RngKey;
+use crate::prefetch::{Prefetch, Sample};
+use crate::task::{DataSource, StepCtx, Task};
+use crate::weights::Weights;
+use candle_core::{DType, Tensor};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Parameters and optimizer state of this rank.
+pub(crate) struct Model<'a> {
+    pub config: &'a TrainConfig,
+    pub weights: &'a Weights,
+    pub collective: &'a dyn Collective,
+    pub layout: Layout,
+    /// All parameters, in the order of the layout; the same values as in `weights`.
+    pub masters: Vec<f32>,
+    pub adam: AdamW,
+    /// Sums of gradients.
+    sums: Vec<f32>,
+    own: Vec<Range<usize>>,
+    blocks: Vec<(Range<usize>, bool)>,
+}
+
+/// What a step did, over all ranks but for `reasons` and `scalars`.
+#[derive(Default)]
+pub(crate) struct StepOut {
+    /// Σ weight and Σ weight · loss of the samples that were used.
+    pub weight: f64,
+    pub loss: f64,
+    pub used: u64,
+    pub skipped: u64,
+    /// Norm of the mean gradient before clipping.
+    pub norm: f64,
+    /// Whether parameters changed.
+    pub updated: bool,
+    /// Whether some rank was told to stop.
+    pub stop: bool,
+    /// Why samples of this rank were skipped.
+    pub reasons: Vec<String>,
+    /// Σ weight and Σ weight · value of the task's scalars on this rank.
+    pub scalars: Sums,
+}
+
+/// Weighted sums by name: (Σ weight, Σ weight · value).
+pub(crate) type Sums = BTreeMap<String, (f64, f64)>;
+
+/// A sample that was used.
+struct Used {
+    weight: f64,
+    loss: f64,
+    scalars: BTreeMap<String, f64>,
+}
+
+impl<'a> Model<'a> {
+    /// Rank 0's parameters everywhere, no moments.
+    pub fn new(
+        config: &'a TrainConfig,
+        weights: &'a Weights,
+        collective: &'a dyn Collective,
+    ) -> Result<Self> {
+        let layout = Layout::new(weights.shapes(), collective.rank(), collective.world(), BUCKET);
+        let mut masters = weights.flat()?;
+        for bucket in layout.buckets() {
+            collective.broadcast(&mut masters[bucket])?;
+        }
+        weights.store(&masters)?;
+        let (own, blocks) = (layout.own(), layout.own_blocks(BLOCK));
+        let adam = AdamW::new(pick(&masters, &own));
+        let sums = vec![0.0; layout.total()];
+        Ok(Self { config, weights, collective, layout, masters, adam, sums, own, blocks })
+    }
+
+    /// Sets parameters and state from vectors over all parameters.
+    pub fn set(&mut self, masters: Vec<f32>, m: &[f32], v: &[f32], ema: &[f32], updates: u64) -> Result<()> {
+        self.weights.store(&masters)?;
+        self.masters = masters;
+        let pick = |all: &[f32]| pick(all, &self.own);
+        self.adam = AdamW { m: pick(m), v: pick(v), ema: pick(ema), updates };
+        Ok(())
+    }
+
+    /// A vector of this rank's elements, over all parameters. Every rank takes part.
+    pub fn gather(&self, own: &[f32]) -> Result<Vec<f32>> {
+        let (mut all, mut at) = (vec![0.0; self.layout.total()], 0);
+        for (bucket, piece) in self.layout.buckets().zip(&self.own) {
+            all[piece.clone()].copy_from_slice(&own[at..at + piece.len()]);
+            at += piece.len();
+            self.exchange(bucket, &mut all, Collective::all_gather)?;
+        }
+        Ok(all)
+    }
+
+    /// A collective operation on one bucket of `all`.
+    fn exchange(
+        &self,
+        bucket: Range<usize>,
+        all: &mut [f32],
+        call: fn(&'a (dyn Collective + 'a), &mut [f32], &[Range<usize>]) -> Result<()>,
+    ) -> Result<()> {
+        let start = bucket.start;
+        let pieces: Vec<_> =
+            self.layout.pieces(&bucket).into_iter().map(|p| p.start - start..p.end - start).collect();
+        call(self.collective, &mut all[bucket], &pieces)
+    }
+
+    /// Takes the next samples through the task and updates the parameters. `stop` is agreed on by the ranks.
+    pub fn step<S: DataSource>(
+        &mut self,
+        step: u64,
+        samples: &Prefetch<'_, S>,
+        task: &impl Task<Batch = S::Batch>,
+        stop: impl FnOnce() -> bool,
+    ) -> Result<StepOut> {
+        self.sums.fill(0.0);
+        let weights = Arc::new(self.weights.working(self.config.matrices)?);
+        let share = self.config.batch / self.collective.world() as u64;
+        let mut out = StepOut::default();
+        for nth in 0..share {
+            let micro = (self.collective.rank() as u64 * share + nth) as u32;
+            let key = RngKey::new(self.config.seed, step, micro);
+            let ctx = StepCtx { step, steps: self.config.steps, micro, key, weights: weights.clone() };
+            match self.sample(samples.next(), task, &ctx)? {
+                Ok(used) => {
+                    out.used += 1;
+                    out.weight += used.weight;
+                    out.loss += used.weight * used.loss;
+                    for (name, value) in used.scalars {
+                        let sum = out.scalars.entry(name).or_default();
+                        *sum = (sum.0 + used.weight, sum.1 + used.weight * value);
+                    }
+                }
+                Err(reason) => {
+                    out.skipped += 1;
+                    out.reasons.push(format!("skipped sample {micro} of step {step}: {reason}"));
+                }
+            }
+        }
+        let mut totals = [out.weight, out.loss, out.used as f64, out.skipped as f64, f64::from(stop())];
+        self.collective.all_reduce(&mut totals)?;
+        (out.weight, out.loss) = (totals[0], totals[1]);
+        (out.used, out.skipped, out.stop) = (totals[2] as u64, totals[3] as u64, totals[4] > 0.0);
+        if out.used > 0 {
+            self.update(step, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Adds one sample's gradient to the sums, or says why it cannot be used.
+    fn sample<T: Task>(
+        &mut self,
+        sample: Sample<T::Batch>,
+        task: &T,
+        ctx: &StepCtx,
+    ) -> Result<std::result::Result<Used, String>> {
+        let out = match sample.and_then(|batch| task.loss(&batch, ctx)) {
+            Ok(out) => out,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let loss = match scalar(&out.loss) {
+            Ok(loss) if loss.is_finite() => loss,
+            Ok(loss) => return Ok(Err(format!("its loss is {loss}"))),
+            Err(error) => return Ok(Err(format!("its loss is no number: {error}"))),
+        };
+        if !out.weight.is_finite() || out.weight <= 0.0 {
+            return Ok(Err(format!("its weight is {}", out.weight)));
+        }
+        let grads = match gradients::backward(&out.loss) {
+            Ok(grads) => grads,
+            Err(error) => return Ok(Err(format!("it has no gradient: {error}"))),
+        };
+        let norm = match gradients::norm_squared(self.weights, &grads)? {
+            Some(squared) => squared.sqrt(),
+            None => return Ok(Err("its loss depends on no parameter".into())),
+        };
+        if !norm.is_finite() {
+            return Ok(Err(format!("the norm of its gradient is {norm}")));
+        }
+        let factor = out.weight * gradients::clip(norm, self.config.clip_sample_norm);
+        gradients::add(self.weights, &grads, factor as f32, &mut self.sums)?;
+        Ok(Ok(Used { weight: out.weight, loss, scalars: out.scalars }))
+    }
+
+    /// Reduces the sums, clips, and updates this rank's part; then everyone gets all parameters.
+    fn update(&mut self, step: u64, out: &mut StepOut) -> Result<()> {
+        let mut sums = std::mem::take(&mut self.sums);
+        for bucket in self.layout.buckets() {
+            self.exchange(bucket, &mut sums, Collective::reduce_scatter)?;
+        }
+        let mut squared = [gradients::sum_of_squares_in(&sums, &self.own)];
+        self.collective.all_reduce(&mut squared)?;
+        out.norm = squared[0].sqrt() / out.weight;
+        if out.norm.is_finite() {
+            let scale = gradients::clip(out.norm, self.config.clip_norm) / out.weight;
+            let rate = self.config.rate(step);
+            self.adam.update(self.config, rate, scale, &mut self.masters, &sums, &self.blocks);
+            let mut masters = std::mem::take(&mut self.masters);
+            for bucket in self.layout.buckets() {
+                self.exchange(bucket, &mut masters, Collective::all_gather)?;
+            }
+            self.masters = masters;
+            self.weights.store(&self.masters)?;
+            out.updated = true;
+        } else {
+            out.reasons.push(format!("no update in step {step}: the sum of finite gradients is not finite"));
+        }
+        self.sums = sums;
+        Ok(())
+    }
+}
+
+/// The one number of a loss.
+fn scalar(loss: &Tensor) -> candle_core::Result<f64> {
+    loss.to_dtype(DType::F64)?.reshape(())?.to_scalar()
+}
+
+/// The elements of `all` in `ranges`, one after the other.
+fn pick(all: &[f32], ranges: &[Range<usize>]) -> Vec<f32> {
+    ranges.iter().flat_map(|r| &all[r.clone()]).copied().collect()
+}
