@@ -151,6 +151,77 @@ mod tests {
         assert_eq!(adam.updates, 1);
     }
 
+    /// Five steps of `torch.optim.AdamW` of torch 1.13.1 on the CPU: a matrix [2, 3] with weight decay 0.1 and a bias [2]
+    /// without; lr 0.02, betas (0.9, 0.95), eps 1e-6; the gradient of element i (through the matrix, then the bias) at
+    /// step t is ((37 i + 11 t) mod 23) / 8 − 1.25; `clip_grad_norm_(…, 1.0)` before step 3 only, of norm 2.24652505.
+    #[test]
+    #[allow(clippy::excessive_precision)] // as torch prints them
+    fn five_steps_are_torchs() {
+        let mut masters = vec![0.5, -1.25, 2.0, 0.03125, 3.0, -0.75, 0.25, -0.5];
+        let config =
+            TrainConfig { weight_decay: 0.1, betas: (0.9, 0.95), eps: 1e-6, ..TrainConfig::default() };
+        let mut adam = AdamW::new(masters.clone());
+        let close = |got: &[f32], expected: [f32; 8]| {
+            for (got, expected) in got.iter().zip(expected) {
+                let limit = 4.0 * f32::EPSILON * expected.abs().max(0.3);
+                assert!((got - expected).abs() <= limit, "{got} {expected}");
+            }
+        };
+        for t in 0..5 {
+            let grads: Vec<f32> = (0..8).map(|i| ((37 * i + 11 * t) % 23) as f32 / 8.0 - 1.25).collect();
+            let norm = crate::gradients::sum_of_squares(&grads).sqrt();
+            let scale = crate::gradients::clip(norm, (t == 3).then_some(1.0));
+            assert!(t != 3 || (norm - 2.246_525_05).abs() < 1e-6, "{norm}");
+            adam.update(&config, 0.02, scale, &mut masters, &grads, &[(0..6, true), (6..8, false)]);
+            if t == 0 {
+                let first = [
+                    0.518999994,
+                    -1.26750004,
+                    2.01600003,
+                    0.0111875162,
+                    2.99399996,
+                    -0.728500009,
+                    0.230000034,
+                    -0.480000049,
+                ];
+                close(&masters, first);
+            }
+        }
+        let last = [
+            0.511202037,
+            -1.24077725,
+            2.01311541,
+            -0.030825479,
+            2.92454934,
+            -0.686606646,
+            0.232970998,
+            -0.479836136,
+        ];
+        let mean = [
+            0.186100006,
+            -0.0297895875,
+            -0.109542586,
+            0.194942832,
+            0.115189813,
+            -0.00182849541,
+            0.015156894,
+            -0.0645961091,
+        ];
+        let square = [
+            0.260365605,
+            0.0744325295,
+            0.107362524,
+            0.143330589,
+            0.0995846763,
+            0.237377137,
+            0.0764539614,
+            0.0940487832,
+        ];
+        close(&masters, last);
+        close(&adam.m, mean);
+        close(&adam.v, square);
+    }
+
     #[test]
     fn blocks_do_not_change_the_result() {
         let (n, config) = (1000, config());

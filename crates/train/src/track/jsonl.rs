@@ -1,6 +1,7 @@
 //! The record of a run: one JSON object a line.
 //!
-//! `{"step":10,"kind":"train","loss":0.5,…}` or `{"step":7,"kind":"note","text":"…"}`. A number that is not finite is null.
+//! `{"step":10,"kind":"train","time":1700000000.0,"loss":0.5,…}` or `{"step":7,"kind":"note","time":…,"text":"…"}`; the time is
+//! seconds since 1970. A number that is not finite is null.
 
 use super::Tracker;
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Appends to a file, a line a call.
 pub struct Jsonl {
@@ -25,7 +27,8 @@ impl Jsonl {
 
     fn line(&mut self, step: u64, kind: &str, rest: impl IntoIterator<Item = (String, Value)>) -> Result<()> {
         // By hand: the step comes first, the rest in its order.
-        let mut line = format!("{{\"step\":{step},\"kind\":{}", Value::from(kind));
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        let mut line = format!("{{\"step\":{step},\"kind\":{},\"time\":{time:.1}", Value::from(kind));
         for (name, value) in rest {
             line.push_str(&format!(",{}:{value}", Value::from(name)));
         }

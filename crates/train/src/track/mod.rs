@@ -1,8 +1,12 @@
 //! Where metrics go.
 
 mod jsonl;
+mod progress;
+mod tensorboard;
 
 pub use jsonl::Jsonl;
+pub use progress::Progress;
+pub use tensorboard::TensorBoard;
 
 use crate::error::Result;
 use std::collections::BTreeMap;

@@ -38,7 +38,7 @@ fn ten_steps_are_five_a_kill_and_five() {
     let (whole, killed) = (base.path().join("whole"), base.path().join("killed"));
     let run = |folder: &Path, more: &[&str]| {
         let mut command = Command::new(program);
-        command.arg(folder).arg(&config_file).args(more).stdout(Stdio::null());
+        command.arg(folder).arg(&config_file).args(more).stdout(Stdio::null()).stderr(Stdio::null());
         command
     };
     assert!(run(&whole, &[]).status().unwrap().success());

@@ -1,5 +1,6 @@
 //! Trains a small regression, to see the trainer at work: `train-mlp FOLDER CONFIG.json [--resume] [--pause MILLISECONDS]`.
-//! CONFIG.json holds a `TrainConfig`. Prints the summary; metrics are in FOLDER/metrics.jsonl.
+//! CONFIG.json holds a `TrainConfig`. Prints the summary; metrics are in FOLDER/metrics.jsonl
+//! and FOLDER/events.
 
 mod task;
 
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use task::{Mlp, Samples};
-use train::{BoxError, Jsonl, Permutation, Single, Tracker, TrainConfig};
+use train::{BoxError, Jsonl, Permutation, Progress, Single, TensorBoard, Tracker, TrainConfig};
 
 const USAGE: &str = "usage: train-mlp FOLDER CONFIG.json [--resume] [--pause MILLISECONDS]";
 
@@ -39,7 +40,11 @@ fn train() -> Result<(), BoxError> {
     let source = Samples::new(40);
     let order = Permutation::new(source.len, config.seed)?;
     let (weights, task) = (Mlp::weights(config.seed)?, Mlp { dropout: 0.1, pause });
-    let mut trackers: Vec<Box<dyn Tracker>> = vec![Box::new(Jsonl::new(&folder.join("metrics.jsonl")))];
+    let mut trackers: Vec<Box<dyn Tracker>> = vec![
+        Box::new(Jsonl::new(&folder.join("metrics.jsonl"))),
+        Box::new(TensorBoard::new(&folder.join("events"))),
+        Box::new(Progress::new()),
+    ];
     let stop = AtomicBool::new(false);
     let summary =
         train::run(&config, &weights, &order, &source, &task, &mut trackers, &Single, folder, resume, &stop)?;
