@@ -8,10 +8,10 @@
 // Order     for a chunk of residues, as forward: cuBLASLt makes outer [residues, e, r, e] again; outer_product_turn gives its rows
 //           [residues·r, e·e]; outer_product_backward gives scaled [residues·r, cz] and douter [residues, e, r, e].
 //           Then dWo [cz, e·e] += scaledᵀ·rows, dbo += column_sums(scaled), and, with a and b as [s, r·e],
-//           da [s, residues·e] = b·douterᵀ, db [s, r·e] += a[:, first·e ..]·douter (sum in f32). layer_norm_project_backward takes
+//           da [s, residues·e] = b·douterᵀ, db [s, r·e] += a[:, first·e ..]·douter (sum in f32, outer_product_round gives bf16). layer_norm_project_backward takes
 //           da and db with the mask; dW of a = daᵀ·normed, their biases column_sums with weights = mask.
-// Types     _backward: names say the gradient's type and the weights': bf16_bf16, f32_bf16, f32_f32; _turn: bf16, f32.
-// Grid      _backward: blocks of 32·w threads, w ≤ 8, in turn over tiles of 32·w pairs; _turn: any number of blocks of 256 threads.
+// Types     _backward: names say the gradient's type and the weights': bf16_bf16, f32_bf16, f32_f32; _turn: bf16, f32; _round: to bf16.
+// Grid      _backward: blocks of 32·w threads, w ≤ 8, in turn over tiles of 32·w pairs; _turn, _round: any number of blocks of 256 threads.
 // Shared    _backward: slots·P·144·padded(cz) + w·(P·64·stride(cz) + 4608); cz = 128, bf16, w = 8, 2 slots: 143,360. _turn: none.
 // Limits    e and cz multiples of 8, cz ≤ 256; pairs of one call < 2^31; 16-byte aligned pointers.
 // Floor     FLOPs: r²·e²·cz·2 at 790 TFLOP/s; r = 512, e = 32, cz = 128: 0.087 ms, its products beside it 0.70 and 0.087 ms.
@@ -115,8 +115,21 @@ DEVICE void outer_product_turn(const OuterProductTurn<W>& t) {
     }
 }
 
+struct RoundValues {
+    const float* from;
+    bf16* to;
+    i64 count; // a multiple of 8
+};
+
 KERNEL __launch_bounds__(256, 1) outer_product_backward_bf16_bf16(const __grid_constant__ OuterProductBackward<bf16, bf16> t) { outer_product_backward(t); }
 KERNEL __launch_bounds__(256, 1) outer_product_backward_f32_bf16(const __grid_constant__ OuterProductBackward<float, bf16> t) { outer_product_backward(t); }
 KERNEL __launch_bounds__(256, 1) outer_product_backward_f32_f32(const __grid_constant__ OuterProductBackward<float, float> t) { outer_product_backward(t); }
 KERNEL __launch_bounds__(256) outer_product_turn_bf16(const __grid_constant__ OuterProductTurn<bf16> t) { outer_product_turn(t); }
 KERNEL __launch_bounds__(256) outer_product_turn_f32(const __grid_constant__ OuterProductTurn<float> t) { outer_product_turn(t); }
+KERNEL __launch_bounds__(256) outer_product_round(const __grid_constant__ RoundValues t) {
+    for (i64 i = block_index() * block_threads() + thread_index(); i < t.count / 8; i += block_count() * block_threads()) {
+        float v[8];
+        load_eight(t.from + 8 * i, v);
+        store_eight(t.to + 8 * i, v);
+    }
+}

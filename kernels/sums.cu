@@ -3,7 +3,8 @@
 // limit: spills 0
 //
 // Shapes    column_sums: x [rows, width] by row_stride, times weights [rows] (null: ones); slab b of `slabs` writes the sums of its
-//           share of the rows to leaves[b]. sum_leaves: leaves [n, width] to sums [width], leaf by leaf.
+//           share of the rows to leaves[b]. sum_leaves: leaves [n, width] leaf by leaf, the first so many
+//           columns to sums [first], the rest to rest [width - first]; null: not wanted.
 // Use       gradient of a bias: column_sums of the gradient behind it, then sum_leaves (slabs = 1: its leaf is the result).
 //           Leaves of several launches may lie one behind the other: then one sum_leaves adds them all.
 // Types     x bf16 or f32; leaves and sums f32.
@@ -50,8 +51,8 @@ DEVICE void column_sums(const ColumnSums<T>& t) {
 
 struct SumLeaves {
     const float* leaves;
-    float* sums;
-    int n, width;
+    float *sums, *rest;
+    int n, width, first;
 };
 
 KERNEL __launch_bounds__(256) column_sums_bf16(const __grid_constant__ ColumnSums<bf16> t) { column_sums(t); }
@@ -66,5 +67,6 @@ KERNEL __launch_bounds__(256) sum_leaves(const __grid_constant__ SumLeaves t) {
 #pragma unroll
         for (int i = 0; i < 4; i++)
             if (leaf + i < t.n) sum[i] += t.leaves[i64(leaf + i) * t.width + column];
-    t.sums[column] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    float* to = column < t.first ? t.sums : t.rest;
+    if (to) to[column < t.first ? column : column - t.first] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }

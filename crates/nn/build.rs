@@ -11,15 +11,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Files of `kernels/` that operations launch: those of `src/cuda/source.rs`.
-const KERNELS: [&str; 8] = [
+const KERNELS: [&str; 16] = [
     "attention",
+    "attention_backward",
     "gate_output",
+    "gate_output_backward",
     "global_attention",
+    "global_attention_backward",
     "layer_norm_project",
+    "layer_norm_project_backward",
     "outer_product_mean",
+    "outer_product_mean_backward",
     "pad_rows",
+    "sums",
     "transition",
+    "transition_backward",
     "triangle_multiplication",
+    "triangle_multiplication_backward",
 ];
 
 /// Machine code for sm_80 and sm_90a, and code that later GPUs compile.

@@ -1,13 +1,23 @@
 // All kernels that crates/nn launches, by name, as a shared library: crates/nn/tests/emulated.rs runs operations on it. See run.sh.
 #include "host.hpp"
 #include "../../kernels/attention.cu"
+#include "../../kernels/attention_backward.cu"
 #include "../../kernels/gate_output.cu"
+#include "../../kernels/gate_output_backward.cu"
 #include "../../kernels/global_attention.cu"
+#include "../../kernels/global_attention_backward.cu"
+#include "../../kernels/ipa.cu"
+#include "../../kernels/ipa_backward.cu"
 #include "../../kernels/layer_norm_project.cu"
+#include "../../kernels/layer_norm_project_backward.cu"
 #include "../../kernels/outer_product_mean.cu"
+#include "../../kernels/outer_product_mean_backward.cu"
 #include "../../kernels/pad_rows.cu"
+#include "../../kernels/sums.cu"
 #include "../../kernels/transition.cu"
+#include "../../kernels/transition_backward.cu"
 #include "../../kernels/triangle_multiplication.cu"
+#include "../../kernels/triangle_multiplication_backward.cu"
 #include <map>
 
 namespace {
@@ -30,14 +40,24 @@ Entry entry(const char* name, void (*kernel)(const Arguments)) {
 
 #define ENTRY(kernel) {#kernel, entry(#kernel, kernel)}
 #define HEAD_DIMS(name) ENTRY(name##_8), ENTRY(name##_16), ENTRY(name##_32), ENTRY(name##_64)
+#define NUMBERS(name) ENTRY(name##_bf16), ENTRY(name##_f32)
 #define WEIGHTS(name) ENTRY(name##_f32_bf16), ENTRY(name##_f32_f32)
 #define WIDTHS(name) ENTRY(name##_64), ENTRY(name##_128), ENTRY(name##_256)
 
 const std::map<std::string, Entry>& entries() {
     static const std::map<std::string, Entry> all{
-        HEAD_DIMS(global_attention_f32_bf16), HEAD_DIMS(global_attention_f32_f32), HEAD_DIMS(attention_bf16), HEAD_DIMS(attention_f32), WEIGHTS(gate_output), WEIGHTS(layer_norm_project), ENTRY(pair_counts),
-        WEIGHTS(outer_product_project), ENTRY(pad_rows_log2e), WIDTHS(transition_f32_bf16), WIDTHS(transition_f32_f32),
-        WEIGHTS(triangle_project), WEIGHTS(triangle_output),
+        HEAD_DIMS(attention_bf16), HEAD_DIMS(attention_f32), HEAD_DIMS(attention_delta_bf16), HEAD_DIMS(attention_delta_f32),
+        HEAD_DIMS(attention_backward_queries_bf16), HEAD_DIMS(attention_backward_queries_f32), HEAD_DIMS(attention_backward_keys_bf16),
+        HEAD_DIMS(attention_backward_keys_f32), HEAD_DIMS(attention_backward_bias_bf16), HEAD_DIMS(attention_backward_bias_f32),
+        HEAD_DIMS(global_attention_f32_bf16), HEAD_DIMS(global_attention_f32_f32), HEAD_DIMS(global_attention_backward_bf16),
+        HEAD_DIMS(global_attention_backward_f32), WEIGHTS(gate_output), WEIGHTS(gate_output_backward), ENTRY(ipa_f32),
+        ENTRY(ipa_backward_queries_f32), ENTRY(ipa_backward_keys), WEIGHTS(layer_norm_project),
+        WIDTHS(layer_norm_project_backward_f32_bf16), WIDTHS(layer_norm_project_backward_f32_f32),
+        WIDTHS(layer_norm_project_backward_bf16_bf16), ENTRY(pair_counts), WEIGHTS(outer_product_project), WEIGHTS(outer_product_backward),
+        NUMBERS(outer_product_turn), ENTRY(outer_product_round), ENTRY(pad_rows_log2e), ENTRY(unpad_rows_log2e), NUMBERS(column_sums),
+        ENTRY(sum_leaves), WIDTHS(transition_f32_bf16), WIDTHS(transition_f32_f32), WEIGHTS(transition_backward), WEIGHTS(triangle_project),
+        WEIGHTS(triangle_output), WEIGHTS(triangle_output_backward), WEIGHTS(triangle_project_backward), NUMBERS(turn_to_rows),
+        NUMBERS(turn_to_channels),
     };
     return all;
 }

@@ -69,6 +69,13 @@ static void all(Kernel kernel, Turn turn) {
 
 int main() {
     start();
+    for (int n : {8, 1000}) {
+        Values v = noise(n, 3, 10.0);
+        Buffer<float> from(v);
+        Buffer<bf16> to(n), want(v);
+        run("outer_product_round", 2, 64, 0, {&to.memory()}, outer_product_round, RoundValues{from.data(), to.data(), n});
+        compare("outer_product_round " + std::to_string(n), to.values(), want.values(), 0);
+    }
     all<bf16, bf16>(outer_product_backward_bf16_bf16, outer_product_turn_bf16);
     all<float, bf16>(outer_product_backward_f32_bf16, outer_product_turn_bf16);
     all<float, float>(outer_product_backward_f32_f32, outer_product_turn_f32);

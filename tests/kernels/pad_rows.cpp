@@ -15,6 +15,11 @@ int main() {
             for (int row = 0; row < rows; row++)
                 for (int i = 0; i < n; i++) want[size_t(row) * ld + i] = v[size_t(row) * n + i] * 1.4426950408889634;
             compare(name, to.values(), want, 1e-7);
+            Buffer<float> back(size_t(rows) * n);
+            run("un" + name, 3, 256, 0, {&back.memory()}, unpad_rows_log2e, PadRows{to.data(), back.data(), rows, n, ld});
+            Values twice(v);
+            for (double& x : twice) x *= 1.4426950408889634 * 1.4426950408889634;
+            compare("un" + name, back.values(), twice, 2e-7);
         }
     return finish();
 }

@@ -10,10 +10,20 @@ static void check(Kernel kernel, int rows, int width, int slabs, bool weighted) 
                              (weighted ? " weighted" : "") + " slabs " + std::to_string(slabs);
     run(name, long((width + 63) / 64) * slabs, 256, 2048, {&leaves.memory()}, kernel,
         ColumnSums<T>{bx.data(), weighted ? bw.data() : nullptr, leaves.data(), width + 6, rows, width, slabs});
-    run(name + " leaves", (width + 255) / 256, 256, 0, {&sums.memory()}, sum_leaves, SumLeaves{leaves.data(), sums.data(), slabs, width});
+    run(name + " leaves", (width + 255) / 256, 256, 0, {&sums.memory()}, sum_leaves, SumLeaves{leaves.data(), sums.data(), nullptr, slabs, width, width});
     for (int row = 0; row < rows; row++)
         for (int c = 0; c < width; c++) want[c] += x[size_t(row) * (width + 6) + c] * (weighted ? weights[row] : 1.0);
     compare(name, sums.values(), want, 1e-6);
+    // To two places, of which one may not be wanted.
+    const int first = width / 3;
+    Buffer<float> left(first), right(width - first), alone(width - first);
+    run(name + " in two", (width + 255) / 256, 256, 0, {&left.memory(), &right.memory()}, sum_leaves,
+        SumLeaves{leaves.data(), left.data(), right.data(), slabs, width, first});
+    run(name + " half", (width + 255) / 256, 256, 0, {&alone.memory()}, sum_leaves, SumLeaves{leaves.data(), nullptr, alone.data(), slabs, width, first});
+    Values both = left.values();
+    for (double x : right.values()) both.push_back(x);
+    compare(name + " in two", both, want, 1e-6);
+    compare(name + " half", alone.values(), Values(want.begin() + first, want.end()), 1e-6);
 }
 
 int main() {

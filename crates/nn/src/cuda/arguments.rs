@@ -95,6 +95,112 @@ arguments!(
     }
 );
 arguments!(
-    /// `pad_rows.cu`.
+    /// `pad_rows.cu`, either way.
     PadRows [32] { from: u64, to: u64, rows: i64, n: i32, ld: i32, }
+);
+
+/// A projection's gradient and weight, of [`LayerNormProjectBackward`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Projected {
+    pub grad: u64,
+    pub weight: u64,
+    pub row_stride: i64,
+    pub width: i32,
+    pub scale: f32,
+}
+
+arguments!(
+    /// `layer_norm_project_backward.cu`.
+    LayerNormProjectBackward [352] {
+        x: u64, norm_scale: u64, norm_offset: u64, projected: [Projected; 6], heads_grad: u64, heads_weight: u64,
+        heads_rows: u64, mask: u64, column_grad: u64, share: u64, grad: u64, dx: u64, normed: u64, leaves: u64,
+        stride0: i64, stride1: i64, heads_stride: i64, heads_stride0: i64,
+        n0: i32, n1: i32, c: i32, count: i32, heads: i32,
+        heads_scale: f32,
+    }
+);
+arguments!(
+    /// `sums.cu`, first step.
+    ColumnSums [48] { x: u64, weights: u64, leaves: u64, row_stride: i64, rows: i64, width: i32, slabs: i32, }
+);
+arguments!(
+    /// `sums.cu`, last step.
+    SumLeaves [40] { leaves: u64, sums: u64, rest: u64, n: i32, width: i32, first: i32, }
+);
+arguments!(
+    /// `attention_backward.cu`, all of its kernels.
+    AttentionBackward [200] {
+        q: u64, k: u64, v: u64, o: u64, d_o: u64, bias: u64, mask: u64, stats: u64, delta: u64,
+        dq: u64, dk: u64, dv: u64, dbias: u64,
+        batch_stride: i64, position_stride: i64, head_stride: i64,
+        o_batch_stride: i64, o_position_stride: i64, o_head_stride: i64,
+        bias_head_stride: i64, bias_stride0: i64, mask_batch_stride: i64, mask_position_stride: i64,
+        batch: i32, heads: i32, n: i32,
+    }
+);
+arguments!(
+    /// `global_attention_backward.cu`.
+    GlobalAttentionBackward [120] {
+        mask: u64, query_weight: u64, k: u64, v: u64, queries: u64, stats: u64, d_o: u64, dk: u64, dv: u64, dq: u64,
+        column_grad: u64,
+        kv_stride0: i64, kv_stride1: i64,
+        s: i32, r: i32, c: i32, heads: i32,
+    }
+);
+arguments!(
+    /// `gate_output_backward.cu`.
+    GateOutputBackward [136] {
+        x: u64, grad: u64, norm_scale: u64, norm_offset: u64, gate_weight: u64, gate_bias: u64, o: u64, out_weight: u64,
+        d_o: u64, dgate: u64, gated: u64, grad_rows: u64,
+        stride0: i64, stride1: i64,
+        n0: i32, n1: i32, c: i32, hv: i32, slots: i32, o_rows: i32,
+    }
+);
+arguments!(
+    /// `transition_backward.cu`.
+    TransitionBackward [104] {
+        x: u64, grad: u64, norm_scale: u64, norm_offset: u64, widen: u64, widen_bias: u64, narrow: u64, hidden: u64,
+        dhidden: u64, grad_rows: u64,
+        rows: i64,
+        c: i32, w: i32, slots: i32,
+    }
+);
+arguments!(
+    /// `triangle_multiplication_backward.cu`, between the output and the sums.
+    TriangleOutputBackward [120] {
+        z: u64, grad: u64, sums: u64, norm_in_scale: u64, norm_in_offset: u64, norm_out_scale: u64,
+        norm_out_offset: u64, out_weight: u64, out_bias: u64, gate_weight: u64, gate_bias: u64, dupdate: u64,
+        dgate: u64,
+        n: i32, cz: i32, c: i32, slots: i32,
+    }
+);
+arguments!(
+    /// `triangle_multiplication_backward.cu`, between the products and the projections.
+    TriangleProjectBackward [144] {
+        z: u64, mask: u64, norm_scale: u64, norm_offset: u64,
+        project: [u64; 2], gate: [u64; 2], project_bias: [u64; 2], gate_bias: [u64; 2], grad: [u64; 2],
+        projected: u64,
+        ld: i64,
+        n: i32, cz: i32, c: i32, slots: i32,
+    }
+);
+arguments!(
+    /// `triangle_multiplication_backward.cu`, channels to rows and back.
+    TurnChannels [32] { channels: u64, rows: u64, ld: i64, n: i32, c: i32, }
+);
+arguments!(
+    /// `outer_product_mean_backward.cu`, outer products as rows.
+    OuterProductTurn [32] { outer: u64, rows: u64, residues: i32, r: i32, e: i32, }
+);
+arguments!(
+    /// `outer_product_mean_backward.cu`, before the products.
+    OuterProductBackward [64] {
+        grad: u64, weight: u64, counts: u64, scaled: u64, douter: u64,
+        first_residue: i32, residues: i32, r: i32, e: i32, cz: i32, slots: i32,
+    }
+);
+arguments!(
+    /// `outer_product_mean_backward.cu`, sums in f32 to bf16.
+    RoundValues [24] { from: u64, to: u64, count: i64, }
 );

@@ -81,6 +81,44 @@ impl Attending {
     }
 }
 
+/// Blocks of the kernels that take attention's gradients back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AttendingBackward {
+    /// Batch rows of a block.
+    pub together: usize,
+    /// Blocks of the kernels for queries and for keys.
+    pub blocks: usize,
+    /// Shared memory of the kernels for queries, keys and the bias, bytes.
+    pub queries: usize,
+    pub keys: usize,
+    pub bias: usize,
+}
+
+impl AttendingBackward {
+    /// As [`Attending::fit`].
+    pub fn fit(
+        (batch, heads, n, d): (usize, usize, usize, usize),
+        parts: usize,
+        bias: bool,
+        limit: usize,
+    ) -> Option<Self> {
+        let matrices = parts * 256 * (d.max(16) + 8);
+        let of_bias = if bias { 18432 } else { 0 };
+        let shared = |together, extra| 2 * (of_bias + together * (extra + matrices));
+        let most = if bias && batch > 1 && (parts == 1 || d < 64) { 2 } else { 1 };
+        let together = (1..=most).rev().find(|&together| shared(together, 768) <= limit)?;
+        let row_blocks = batch.div_ceil(together);
+        let group = row_blocks.min(8);
+        Some(Self {
+            together,
+            blocks: row_blocks.div_ceil(group) * group * heads * n.div_ceil(64),
+            queries: shared(together, 256),
+            keys: shared(together, 768),
+            bias: 18432 + 2 * together * (256 + matrices),
+        })
+    }
+}
+
 /// Warps and shared memory of the outer product's projection.
 pub(super) fn outer_project(parts: usize, limit: usize) -> Option<(usize, usize)> {
     let shared = |warps: usize| 4 * parts * (128 + 32 * warps) * 72 + warps * STAGE;
@@ -142,6 +180,24 @@ mod tests {
         assert_eq!(LIMITS.map(together), [1, 2]);
         assert_eq!(Attending::fit((8, 2, 64, 8), 1, false, LIMITS[0]).unwrap().together, 1);
         assert_eq!(Attending::fit((8, 2, 64, 64), 2, true, 48 * 1024), None);
+    }
+
+    #[test]
+    fn attention_goes_back_as_its_file_says() {
+        // attention_backward.cu: bf16, d = 32, R = 2, bias.
+        let a = AttendingBackward::fit((512, 4, 512, 32), 1, true, LIMITS[0]).unwrap();
+        assert_eq!((a.together, a.blocks), (2, 256 * 4 * 8));
+        assert_eq!((a.queries, a.keys, a.bias), (78_848, 80_896, 60_416));
+        // f32, d = 64: one row a block; so without a bias.
+        for (d, bias) in [(64, true), (8, false)] {
+            assert_eq!(AttendingBackward::fit((8, 2, 64, d), 2, bias, LIMITS[1]).unwrap().together, 1);
+        }
+        // Whatever attends can go back.
+        for (d, parts) in [8, 16, 32, 64].into_iter().flat_map(|d| [(d, 1), (d, 2)]) {
+            for bias in [false, true] {
+                assert!(AttendingBackward::fit((9, 2, 70, d), parts, bias, LIMITS[0]).is_some());
+            }
+        }
     }
 
     #[test]

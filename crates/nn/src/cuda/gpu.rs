@@ -17,6 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Kernels compiled when this program was built, by their file's stem.
 const FATBINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
 
+/// Intermediate values that are made at a time, bytes: they stay in the L2 cache.
+const PART: usize = 32 << 20;
+
 /// A kernel that is loaded.
 #[derive(Clone, Copy)]
 struct Function(sys::CUfunction);
@@ -267,13 +270,20 @@ impl Machine for Gpu {
         Ok(Memory::new(address, owner))
     }
 
+    fn part(&self) -> usize {
+        PART
+    }
+
+    fn blocks(&self, launch: &Launch) -> Result<usize> {
+        Ok(match launch.turns {
+            true => launch.blocks.min(self.resident(self.function(launch)?, launch)?),
+            false => launch.blocks,
+        })
+    }
+
     unsafe fn launch(&self, launch: &Launch, arguments: *const u8, _: usize) -> Result<()> {
         self.stream.context().bind_to_thread().w()?;
-        let function = self.function(launch)?;
-        let blocks = match launch.turns {
-            true => launch.blocks.min(self.resident(function, launch)?),
-            false => launch.blocks,
-        };
+        let (function, blocks) = (self.function(launch)?, self.blocks(launch)?);
         let mut parameters = [arguments.cast::<c_void>().cast_mut()];
         // SAFETY: the caller's: arguments are this kernel's. The driver copies them before it returns.
         unsafe {
@@ -297,11 +307,12 @@ impl Machine for Gpu {
     unsafe fn products(&self, p: &Products) -> Result<()> {
         use blas::cublasOperation_t::{CUBLAS_OP_N, CUBLAS_OP_T};
         use blas::cudaDataType_t::{CUDA_R_16BF, CUDA_R_32F};
-        let kind = if self.precision == Precision::Bf16 { CUDA_R_16BF } else { CUDA_R_32F };
+        let kind = |p: Precision| if p == Precision::Bf16 { CUDA_R_16BF } else { CUDA_R_32F };
         // cuBLAS counts columns first, so to it every matrix is its transpose: outᵀ [n, m] = b·aᵀ. Stored [m, k], a is to it
         // [k, m] as it stands and b [k, n] to be turned; stored [k, m], a is to be turned and b stands.
-        let (op_b, op_a) = if p.by_columns { (CUBLAS_OP_N, CUBLAS_OP_T) } else { (CUBLAS_OP_T, CUBLAS_OP_N) };
-        let (one, zero) = (1f32, 0f32);
+        let op_a = if p.a.by_columns { CUBLAS_OP_T } else { CUBLAS_OP_N };
+        let op_b = if p.b.by_columns { CUBLAS_OP_N } else { CUBLAS_OP_T };
+        let (scale, before) = (p.scale, f32::from(u8::from(p.out.add)));
         let pointer = |address: u64| address as *const c_void;
         self.stream.context().bind_to_thread().w()?;
         let handle = self.device.cublas_handle();
@@ -314,20 +325,20 @@ impl Machine for Gpu {
                 p.n as c_int,
                 p.m as c_int,
                 p.k as c_int,
-                (&raw const one).cast(),
-                pointer(p.b.0),
-                kind,
-                p.b.1 as c_int,
-                p.b.2 as i64,
-                pointer(p.a.0),
-                kind,
-                p.a.1 as c_int,
-                p.a.2 as i64,
-                (&raw const zero).cast(),
-                pointer(p.out.0).cast_mut(),
-                kind,
-                p.out.1 as c_int,
-                p.out.2 as i64,
+                (&raw const scale).cast(),
+                pointer(p.b.address),
+                kind(p.precision),
+                p.b.row as c_int,
+                p.b.step as i64,
+                pointer(p.a.address),
+                kind(p.precision),
+                p.a.row as c_int,
+                p.a.step as i64,
+                (&raw const before).cast(),
+                pointer(p.out.address).cast_mut(),
+                kind(p.out.precision),
+                p.out.row as c_int,
+                p.out.step as i64,
                 p.batch as c_int,
                 blas::cublasComputeType_t::CUBLAS_COMPUTE_32F,
                 blas::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT_TENSOR_OP,

@@ -112,6 +112,24 @@ impl<'a> Job<'a> {
         unsafe { self.launch(&launch, arguments) }
     }
 
+    /// Launches a kernel whose threads, 256 a block, take `values` values in turn, or eight at a time.
+    ///
+    /// # Safety
+    /// As [`Machine::launch`].
+    pub(super) unsafe fn launch_values<A: Arguments>(
+        &self,
+        file: &'static str,
+        kernel: &str,
+        values: usize,
+        arguments: &A,
+    ) -> Result<()> {
+        let kernel = kernel.to_string();
+        let launch =
+            Launch { file, kernel, blocks: values.div_ceil(1024), turns: true, threads: 256, shared: 0 };
+        // SAFETY: as the caller's.
+        unsafe { self.launch(&launch, arguments) }
+    }
+
     /// Launches a kernel.
     ///
     /// # Safety

@@ -67,25 +67,93 @@ pub struct Launch {
     pub shared: usize,
 }
 
-/// out\[i, j\] = Σ_k a\[i, k\]·b\[j, k\] for `batch` of them; rows of all three lie `row` elements apart.
+/// A factor of matrix products: for each i a row of k values, or for each k a row of them for all i.
+#[derive(Clone, Copy, Debug)]
+pub struct Factor {
+    /// Where it begins.
+    pub address: u64,
+    /// Elements from row to row.
+    pub row: usize,
+    /// Elements from one of the batch to the next.
+    pub step: usize,
+    /// Whether it is stored `[k, i]`, else `[i, k]`.
+    pub by_columns: bool,
+}
+
+impl Factor {
+    /// Stored `[i, k]`, one of them.
+    pub fn by_rows(address: u64, row: usize) -> Self {
+        Self { address, row, step: 0, by_columns: false }
+    }
+
+    /// Stored `[k, i]`, one of them.
+    pub fn by_columns(address: u64, row: usize) -> Self {
+        Self { by_columns: true, ..Self::by_rows(address, row) }
+    }
+}
+
+/// Where the results of matrix products go.
+#[derive(Clone, Copy, Debug)]
+pub struct Results {
+    /// Where they begin.
+    pub address: u64,
+    /// Elements from row to row; what lies between rows is not written.
+    pub row: usize,
+    /// Elements from one of the batch to the next.
+    pub step: usize,
+    /// Their number type.
+    pub precision: Precision,
+    /// Whether they are added to what is there.
+    pub add: bool,
+}
+
+impl Results {
+    /// One matrix that is not added to.
+    pub fn new(address: u64, row: usize, precision: Precision) -> Self {
+        Self { address, row, step: 0, precision, add: false }
+    }
+}
+
+/// out\[i, j\] = scale·Σ_k a\[i, k\]·b\[j, k\] for `batch` of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Products {
-    /// Rows of `a` and `out`, rows of `b` and columns of `out`, summed length.
+    /// Rows of the result.
     pub m: usize,
-    /// See `m`.
+    /// Columns of the result.
     pub n: usize,
-    /// See `m`.
+    /// Summed length.
     pub k: usize,
-    /// Whether a and b are stored `[k, m]` and `[k, n]` instead.
-    pub by_columns: bool,
-    /// Address, elements from row to row, elements from one of the batch to the next.
-    pub a: (u64, usize, usize),
-    /// As `a`.
-    pub b: (u64, usize, usize),
-    /// As `a`; what lies between rows is not written.
-    pub out: (u64, usize, usize),
+    /// First factor.
+    pub a: Factor,
+    /// Second factor.
+    pub b: Factor,
+    /// Number type of both factors.
+    pub precision: Precision,
+    /// The result.
+    pub out: Results,
+    /// What the sums are multiplied with.
+    pub scale: f32,
     /// How many.
     pub batch: usize,
+}
+
+impl Products {
+    /// One product of factors in `precision`, of `m` rows, `n` columns and summed length `k`.
+    pub fn new(
+        (m, n, k): (usize, usize, usize),
+        a: Factor,
+        b: Factor,
+        precision: Precision,
+        out: Results,
+    ) -> Self {
+        Self { m, n, k, a, b, precision, out, scale: 1.0, batch: 1 }
+    }
+
+    /// As many, each `steps` elements of a, b and the result after the one before.
+    pub fn batch(mut self, batch: usize, steps: [usize; 3]) -> Self {
+        (self.batch, self.a.step, self.b.step, self.out.step) = (batch, steps[0], steps[1], steps[2]);
+        self
+    }
 }
 
 /// A GPU, or what stands in for one. Work is done in the order in which it is given.
@@ -98,6 +166,9 @@ pub trait Machine {
 
     /// Shared memory that one block can have, bytes.
     fn shared(&self) -> usize;
+
+    /// Bytes of intermediate values that are made at a time where an operation goes in parts: they stay in the GPU's cache.
+    fn part(&self) -> usize;
 
     /// Memory for `bytes` bytes, with anything in it.
     ///
@@ -119,6 +190,11 @@ pub trait Machine {
     /// # Errors  Those of `make`, or if there is no memory.
     fn derived(&self, key: &Tensor, bytes: usize, make: &mut dyn FnMut(u64) -> Result<()>) -> Result<Memory>;
 
+    /// Blocks that this launch gets: fewer than [`Launch::blocks`] where they take tiles in turn.
+    ///
+    /// # Errors  If there is no such kernel.
+    fn blocks(&self, launch: &Launch) -> Result<usize>;
+
     /// Launches a kernel.
     ///
     /// # Safety
@@ -127,7 +203,7 @@ pub trait Machine {
     /// # Errors  If it cannot be launched.
     unsafe fn launch(&self, launch: &Launch, arguments: *const u8, size: usize) -> Result<()>;
 
-    /// Matrix products in [`Machine::precision`] with f32 sums.
+    /// Matrix products with f32 sums, in an order that depends on the sizes alone.
     ///
     /// # Safety
     /// The addresses are valid for these sizes.

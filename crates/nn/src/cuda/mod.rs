@@ -5,6 +5,7 @@
 //! driver is asked, how kernels are compiled at first use. With the feature `cuda`, [`open`] gives a GPU.
 
 mod arguments;
+mod backward;
 mod driver;
 pub(crate) mod faces;
 mod geometry;
@@ -18,9 +19,10 @@ mod source;
 #[cfg(feature = "cuda")]
 mod stand_in;
 
+pub use backward::BackwardJob;
 pub use driver::{Found, gpus, usable};
 pub use job::Job;
-pub use machine::{Launch, Machine, Memory, Precision, Products};
+pub use machine::{Factor, Launch, Machine, Memory, Precision, Products, Results};
 pub use nvrtc::{Nvrtc, arch, cache};
 pub use source::files;
 

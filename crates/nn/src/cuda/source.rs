@@ -1,12 +1,14 @@
 //! The text of our kernels, as this program carries it.
 
 /// Files that kernels include, in the order in which they are pasted together.
-const COMMON: [&str; 5] = [
+const COMMON: [&str; 7] = [
     include_str!("../../../../kernels/types.cuh"),
     include_str!("../../../../kernels/primitives.cuh"),
     include_str!("../../../../kernels/tile.cuh"),
     include_str!("../../../../kernels/stream.cuh"),
     include_str!("../../../../kernels/attention.cuh"),
+    include_str!("../../../../kernels/ipa.cuh"),
+    include_str!("../../../../kernels/backward.cuh"),
 ];
 
 macro_rules! files {
@@ -17,8 +19,9 @@ macro_rules! files {
 
 /// The kernels that operations launch, by their file's stem.
 const FILES: &[(&str, &str)] = files!(
-    "attention" "gate_output" "global_attention" "layer_norm_project" "outer_product_mean" "pad_rows" "transition"
-    "triangle_multiplication"
+    "attention" "attention_backward" "gate_output" "gate_output_backward" "global_attention" "global_attention_backward"
+    "layer_norm_project" "layer_norm_project_backward" "outer_product_mean" "outer_product_mean_backward" "pad_rows" "sums"
+    "transition" "transition_backward" "triangle_multiplication" "triangle_multiplication_backward"
 );
 
 /// All files with kernels.
@@ -49,18 +52,21 @@ mod tests {
     fn texts_include_nothing_and_have_their_kernels() {
         for (file, kernel) in [
             ("attention", "attention_bf16_32"),
+            ("gate_output_backward", "gate_output_backward_f32_bf16"),
             ("gate_output", "gate_output_f32_bf16"),
             ("global_attention", "global_attention"),
             ("layer_norm_project", "layer_norm_project_f32_f32"),
             ("outer_product_mean", "outer_product_project_f32_bf16"),
             ("pad_rows", "pad_rows_log2e"),
+            ("sums", "column_sums_bf16"),
             ("transition", "transition_f32_bf16_256"),
+            ("transition_backward", "transition_backward_f32_f32"),
             ("triangle_multiplication", "triangle_output_f32_f32"),
         ] {
             let text = text(file);
             assert!(!text.lines().any(|line| line.starts_with("#include")), "{file}");
             assert!(text.contains(&format!(" {kernel}(")), "{file}");
         }
-        assert_eq!(files().count(), 8);
+        assert_eq!(files().count(), 16);
     }
 }

@@ -8,7 +8,7 @@ use crate::cpu::{
     layer_norm_backward_row, layer_norm_row, mul_sigmoid, scale_row, scratch, softmax_backward_row,
     softmax_row, sum_parts, transpose,
 };
-use crate::cuda::{Job, faces};
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -113,6 +113,11 @@ impl Fused for GlobalAttention {
 
     fn cuda(&self, job: &Job<'_>) -> Result<bool> {
         faces::global_attention(job, self.heads)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        // Nobody learns a mask.
+        Ok(!job.wants(1) && faces::global_attention_backward(job, self.heads)?)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

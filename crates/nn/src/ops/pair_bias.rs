@@ -7,7 +7,7 @@ use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
     layer_norm_row, layer_norm_row_as, scratch, sum_parts, transpose,
 };
-use crate::cuda::{Job, faces};
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -70,6 +70,10 @@ impl Fused for PairBias {
 
     fn cuda(&self, job: &Job<'_>) -> Result<bool> {
         faces::pair_bias(job, self.swapped)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        faces::pair_bias_backward(job, self.swapped)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

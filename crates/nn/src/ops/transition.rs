@@ -8,7 +8,7 @@ use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
     layer_norm_row, layer_norm_row_as, padded, relu_backward_row, scratch, sum_parts,
 };
-use crate::cuda::{Job, faces};
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -73,6 +73,10 @@ impl Fused for Transition {
 
     fn cuda(&self, job: &Job<'_>) -> Result<bool> {
         faces::transition(job)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        faces::transition_backward(job)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

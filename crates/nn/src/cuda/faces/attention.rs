@@ -2,107 +2,167 @@
 
 use super::{HEAD_DIMS, LOG2E, gate_output, int, layer_norm_project, takes};
 use crate::cuda::arguments::{Attention, GateOutput, LayerNormProject, PadRows};
-use crate::cuda::geometry::Attending;
+use crate::cuda::geometry::{Attending, Rows};
 use crate::cuda::job::Job;
-use crate::cuda::machine::Launch;
+use crate::cuda::machine::{Launch, Memory};
 use candle_core::Result;
 
-/// Inputs as in `ops/attention`: x, mask, norm, q, k, v, gate, out, bias or none.
-pub(crate) fn attention(job: &Job<'_>, heads: usize, per_column: bool) -> Result<bool> {
-    let t = job.inputs;
-    let (n0, n1, c) = t[0].dims3()?;
-    let (hd, hv) = (t[4].dim(0)?, t[6].dim(0)?);
-    let (d, rows, parts) = (hd / heads, n0 * n1, job.precision().parts());
-    if hd != hv || !hd.is_multiple_of(heads) || !HEAD_DIMS.contains(&d) || !takes(c) || !takes(hd) {
-        return Ok(false);
+/// Sizes of an attention, and how its values lie.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    /// Rows and channels of x; channels of all heads and of one.
+    pub rows: usize,
+    pub c: usize,
+    pub hd: usize,
+    pub d: usize,
+    pub heads: usize,
+    /// Attended rows and their length.
+    pub batch: usize,
+    pub n: usize,
+    /// Elements from one attended row to the next, and from one of its positions to the next, in x and in the mask.
+    pub x_strides: (usize, usize),
+    pub mask_strides: (usize, usize),
+    /// Elements of a row of the bias as the kernel takes it; none without a bias.
+    pub bias: Option<usize>,
+}
+
+impl Sizes {
+    /// None if there is no kernel for these inputs, as in `ops/attention`: x, mask, norm, q, k, v, gate, out, bias or none.
+    pub fn of(job: &Job<'_>, heads: usize, per_column: bool) -> Result<Option<Self>> {
+        let t = job.inputs;
+        let (n0, n1, c) = t[0].dims3()?;
+        let (hd, hv) = (t[4].dim(0)?, t[6].dim(0)?);
+        let d = hd / heads;
+        if hd != hv || !hd.is_multiple_of(heads) || !HEAD_DIMS.contains(&d) || !takes(c) || !takes(hd) {
+            return Ok(None);
+        }
+        let (batch, n, x_strides, mask_strides) =
+            if per_column { (n1, n0, (c, n1 * c), (1, n1)) } else { (n0, n1, (n1 * c, c), (n1, 1)) };
+        let bias = (t.len() > 11).then(|| n.next_multiple_of(32));
+        Ok(Some(Self { rows: n0 * n1, c, hd, d, heads, batch, n, x_strides, mask_strides, bias }))
     }
-    // Attended rows, their length, and where their elements lie in x and mask.
-    let (batch, n, x_strides, mask_strides) =
-        if per_column { (n1, n0, (c, n1 * c), (1, n1)) } else { (n0, n1, (n1 * c, c), (n1, 1)) };
-    let has_bias = t.len() > 11;
-    let project = job.rows(&layer_norm_project(rows, c, 3 * hd, parts));
-    let attend = Attending::fit((batch, heads, n, d), parts, has_bias, job.machine.shared());
-    let (Some(project), Some(attend), Some(gate)) =
-        (project, attend, job.rows(&gate_output(rows, c, hd, parts)))
+
+    /// How queries, keys and values are made.
+    pub fn project_rows(&self, job: &Job<'_>) -> Option<Rows> {
+        job.rows(&layer_norm_project(self.rows, self.c, 3 * self.hd, job.precision().parts()))
+    }
+
+    /// How rows attend.
+    pub fn attending(&self, job: &Job<'_>) -> Option<Attending> {
+        let sizes = (self.batch, self.heads, self.n, self.d);
+        Attending::fit(sizes, job.precision().parts(), self.bias.is_some(), job.machine.shared())
+    }
+
+    /// Queries, keys and values, each [batch, n, heads, d].
+    pub fn project(&self, job: &Job<'_>, fit: &Rows) -> Result<Memory> {
+        let (rows, hd) = (self.rows, self.hd);
+        let qkv = job.values(3 * rows * hd)?;
+        let weights = job.weights([4, 5, 6])?;
+        let arguments = LayerNormProject {
+            x: job.at(0),
+            norm_scale: job.at(2),
+            norm_offset: job.at(3),
+            weight: weights.address,
+            out: qkv.address,
+            stride0: self.x_strides.0 as i64,
+            stride1: self.x_strides.1 as i64,
+            group_stride: (rows * hd) as i64,
+            n0: int(self.batch),
+            n1: int(self.n),
+            c: int(self.c),
+            width: int(3 * hd),
+            group: int(hd),
+            scaled: int(hd),
+            slots: int(fit.slots),
+            scale: self.query_scale(),
+            ..LayerNormProject::default()
+        };
+        // SAFETY: x is [n0, n1, c], the weights are [3·hd, c], qkv has room for three times [batch, n, hd].
+        unsafe { job.launch_rows("layer_norm_project", "layer_norm_project", fit, &arguments)? };
+        Ok(qkv)
+    }
+
+    /// What queries are multiplied with.
+    pub fn query_scale(&self) -> f32 {
+        LOG2E / (self.d as f32).sqrt()
+    }
+
+    /// The bias in powers of two, its rows aligned.
+    pub fn pad_bias(&self, job: &Job<'_>) -> Result<Option<Memory>> {
+        let Some(ld) = self.bias else { return Ok(None) };
+        let rows = self.heads * self.n;
+        let bias = job.floats(rows * ld)?;
+        let arguments =
+            PadRows { from: job.at(11), to: bias.address, rows: rows as i64, n: int(self.n), ld: int(ld) };
+        // SAFETY: the bias is [h, n, n], its copy [h, n, ld].
+        unsafe { job.launch_values("pad_rows", "pad_rows_log2e", rows * ld, &arguments)? };
+        Ok(Some(bias))
+    }
+
+    /// Queries, keys and values attend: the result [batch, n, heads, d]. `stats`, or null, for the backward pass.
+    pub fn attend(
+        &self,
+        job: &Job<'_>,
+        attending: &Attending,
+        (qkv, bias): (&Memory, Option<&Memory>),
+        stats: u64,
+    ) -> Result<Memory> {
+        let o = job.values(self.rows * self.hd)?;
+        let (row, ld) = (self.n * self.hd, self.bias.unwrap_or(0));
+        let arguments = Attention {
+            q: self.part(job, qkv, 0),
+            k: self.part(job, qkv, 1),
+            v: self.part(job, qkv, 2),
+            bias: bias.map_or(0, |bias| bias.address),
+            mask: job.at(1),
+            o: o.address,
+            stats,
+            batch_stride: row as i64,
+            position_stride: self.hd as i64,
+            head_stride: self.d as i64,
+            o_batch_stride: row as i64,
+            o_position_stride: self.hd as i64,
+            o_head_stride: self.d as i64,
+            bias_head_stride: (self.n * ld) as i64,
+            bias_stride0: ld as i64,
+            mask_batch_stride: self.mask_strides.0 as i64,
+            mask_position_stride: self.mask_strides.1 as i64,
+            batch: int(self.batch),
+            heads: int(self.heads),
+            n: int(self.n),
+        };
+        let launch = Launch {
+            file: "attention",
+            kernel: format!("attention_{}_{}", job.precision().name(), self.d),
+            blocks: attending.blocks,
+            turns: false,
+            threads: 128 * attending.together,
+            shared: attending.shared,
+        };
+        // SAFETY: q, k, v and o are [batch, n, heads, d], the mask is [n0, n1], the bias [h, n, ld].
+        unsafe { job.launch(&launch, &arguments)? };
+        Ok(o)
+    }
+
+    /// Part `i` of queries, keys and values, or of their gradients.
+    pub fn part(&self, job: &Job<'_>, qkv: &Memory, i: usize) -> u64 {
+        qkv.address + (i * self.rows * self.hd * job.precision().bytes()) as u64
+    }
+}
+
+/// The operation.
+pub(crate) fn attention(job: &Job<'_>, heads: usize, per_column: bool) -> Result<bool> {
+    let Some(sizes) = Sizes::of(job, heads, per_column)? else { return Ok(false) };
+    let Sizes { rows, c, hd, .. } = sizes;
+    let gate = job.rows(&gate_output(rows, c, hd, job.precision().parts()));
+    let (Some(project), Some(attending), Some(gate)) = (sizes.project_rows(job), sizes.attending(job), gate)
     else {
         return Ok(false);
     };
-
-    let (qkv, o) = (job.values(3 * rows * hd)?, job.values(rows * hd)?);
-    let weights = job.weights([4, 5, 6])?;
-    let arguments = LayerNormProject {
-        x: job.at(0),
-        norm_scale: job.at(2),
-        norm_offset: job.at(3),
-        weight: weights.address,
-        out: qkv.address,
-        stride0: x_strides.0 as i64,
-        stride1: x_strides.1 as i64,
-        group_stride: (rows * hd) as i64,
-        n0: int(batch),
-        n1: int(n),
-        c: int(c),
-        width: int(3 * hd),
-        group: int(hd),
-        scaled: int(hd),
-        slots: int(project.slots),
-        scale: LOG2E / (d as f32).sqrt(),
-        ..LayerNormProject::default()
-    };
-    // SAFETY: x is [n0, n1, c], the weights are [3·hd, c], qkv has room for three times [batch, n, hd].
-    unsafe { job.launch_rows("layer_norm_project", "layer_norm_project", &project, &arguments)? };
-
-    // The bias in powers of two, its rows aligned.
-    let ld = n.next_multiple_of(32);
-    let bias = if has_bias { Some(job.floats(heads * n * ld)?) } else { None };
-    if let Some(bias) = &bias {
-        let arguments =
-            PadRows { from: job.at(11), to: bias.address, rows: (heads * n) as i64, n: int(n), ld: int(ld) };
-        let launch = Launch {
-            file: "pad_rows",
-            kernel: "pad_rows_log2e".into(),
-            blocks: (heads * n * ld).div_ceil(1024),
-            turns: true,
-            threads: 256,
-            shared: 0,
-        };
-        // SAFETY: the bias is [h, n, n], its copy [h, n, ld].
-        unsafe { job.launch(&launch, &arguments)? };
-    }
-
-    let values = |i: usize| qkv.address + (i * rows * hd * job.precision().bytes()) as u64;
-    let arguments = Attention {
-        q: values(0),
-        k: values(1),
-        v: values(2),
-        bias: bias.as_ref().map_or(0, |bias| bias.address),
-        mask: job.at(1),
-        o: o.address,
-        batch_stride: (n * hd) as i64,
-        position_stride: hd as i64,
-        head_stride: d as i64,
-        o_batch_stride: (n * hd) as i64,
-        o_position_stride: hd as i64,
-        o_head_stride: d as i64,
-        bias_head_stride: (n * ld) as i64,
-        bias_stride0: ld as i64,
-        mask_batch_stride: mask_strides.0 as i64,
-        mask_position_stride: mask_strides.1 as i64,
-        batch: int(batch),
-        heads: int(heads),
-        n: int(n),
-        ..Attention::default()
-    };
-    let launch = Launch {
-        file: "attention",
-        kernel: format!("attention_{}_{d}", job.precision().name()),
-        blocks: attend.blocks,
-        turns: false,
-        threads: 128 * attend.together,
-        shared: attend.shared,
-    };
-    // SAFETY: q, k, v and o are [batch, n, heads, d], the mask is [n0, n1], the bias [h, n, ld].
-    unsafe { job.launch(&launch, &arguments)? };
+    let qkv = sizes.project(job, &project)?;
+    let bias = sizes.pad_bias(job)?;
+    let o = sizes.attend(job, &attending, (&qkv, bias.as_ref()), 0)?;
+    drop((qkv, bias));
 
     let (gate_weight, out_weight) = (job.weights([7])?, job.weights([9])?);
     let arguments = GateOutput {
@@ -116,10 +176,10 @@ pub(crate) fn attention(job: &Job<'_>, heads: usize, per_column: bool) -> Result
         out_bias: job.at(10),
         residual: job.residual,
         out: job.out,
-        stride0: x_strides.0 as i64,
-        stride1: x_strides.1 as i64,
-        n0: int(batch),
-        n1: int(n),
+        stride0: sizes.x_strides.0 as i64,
+        stride1: sizes.x_strides.1 as i64,
+        n0: int(sizes.batch),
+        n1: int(sizes.n),
         c: int(c),
         hv: int(hd),
         slots: int(gate.slots),

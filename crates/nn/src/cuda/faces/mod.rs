@@ -2,18 +2,26 @@
 //! not take the sizes, before anything is launched: the reference runs on the GPU then.
 
 mod attention;
+mod attention_backward;
 mod global_attention;
+mod global_attention_backward;
 mod outer_product_mean;
+mod outer_product_mean_backward;
 mod pair_bias;
 mod transition;
 mod triangle_multiplication;
+mod triangle_multiplication_backward;
 
 pub(crate) use attention::attention;
+pub(crate) use attention_backward::attention_backward;
 pub(crate) use global_attention::global_attention;
+pub(crate) use global_attention_backward::global_attention_backward;
 pub(crate) use outer_product_mean::outer_product_mean;
-pub(crate) use pair_bias::pair_bias;
-pub(crate) use transition::transition;
+pub(crate) use outer_product_mean_backward::outer_product_mean_backward;
+pub(crate) use pair_bias::{pair_bias, pair_bias_backward};
+pub(crate) use transition::{transition, transition_backward};
 pub(crate) use triangle_multiplication::triangle_multiplication;
+pub(crate) use triangle_multiplication_backward::triangle_multiplication_backward;
 
 use super::geometry::{Needs, STAGE, stride};
 
@@ -26,13 +34,21 @@ const HEAD_DIMS: [usize; 4] = [8, 16, 32, 64];
 /// log₂ e: attention's exponentials are powers of two.
 const LOG2E: f32 = std::f32::consts::LOG2_E;
 
+/// Most channels of kernels that are made for a width.
+const WIDTHS: [usize; 3] = [64, 128, 256];
+
+/// The least width of a kernel that takes `c` channels.
+pub(super) fn width_of(c: usize) -> Option<usize> {
+    WIDTHS.into_iter().find(|&most| c <= most)
+}
+
 /// Whether kernels take `c` channels.
 fn takes(c: usize) -> bool {
     c.is_multiple_of(8) && (8..=MOST_CHANNELS).contains(&c)
 }
 
 /// A size or stride as kernels take it; sizes of regular jobs fit.
-fn int(x: usize) -> i32 {
+pub(super) fn int(x: usize) -> i32 {
     i32::try_from(x).expect("a regular job's sizes fit 32 bits")
 }
 
@@ -54,4 +70,25 @@ fn gate_output(rows: usize, c: usize, hv: usize, parts: usize) -> Needs {
         slot: parts * 128 * stride(c).max(stride(hv)),
         warp: parts * 64 * (stride(c) + stride(hv)) + STAGE,
     }
+}
+
+/// What `gate_output_backward` and `transition_backward` need: rows of `c` channels, two products of `width` columns.
+fn two_products(rows: usize, c: usize, width: usize, parts: usize) -> Needs {
+    Needs {
+        rows: (rows, 32),
+        chunks: 2 * width.div_ceil(64),
+        slot: parts * 2 * (64 * stride(c)).max(72 * c.next_multiple_of(16)),
+        warp: parts * 128 * stride(c),
+    }
+}
+
+/// What `layer_norm_project_backward` needs; none if it does not take `c` channels.
+pub(super) fn layer_norm_project_backward(rows: usize, c: usize, parts: usize) -> Option<Needs> {
+    let (columns, most) = (64 / parts, width_of(c)?);
+    Some(Needs {
+        rows: (rows, 16),
+        chunks: 2,
+        slot: parts * 2 * columns * (most + 8),
+        warp: parts * 64 * (columns + 8) + 4736 + 8 * most,
+    })
 }

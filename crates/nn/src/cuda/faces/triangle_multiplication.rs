@@ -2,68 +2,127 @@
 
 use super::{int, takes};
 use crate::cuda::arguments::{TriangleOutput, TriangleProject};
-use crate::cuda::geometry::{Needs, STAGE, stride};
+use crate::cuda::geometry::{Needs, Rows, STAGE, stride};
 use crate::cuda::job::Job;
-use crate::cuda::machine::Products;
+use crate::cuda::machine::{Factor, Memory, Products, Results};
 use candle_core::Result;
 
-/// Inputs as in `ops/triangle_multiplication`: z, mask, norm, a, its gate, b, its gate, norm, out, gate.
-pub(crate) fn triangle_multiplication(job: &Job<'_>, incoming: bool) -> Result<bool> {
-    let t = job.inputs;
-    let (n, _, cz) = t[0].dims3()?;
-    let c = t[4].dim(0)?;
-    let (pairs, parts) = (n * n, job.precision().parts());
-    if !takes(cz) || !takes(c) {
-        return Ok(false);
+/// Sizes of a triangle multiplication: residues, channels of pairs and of the sums, elements of a row of these.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub n: usize,
+    pub cz: usize,
+    pub c: usize,
+    pub ld: usize,
+    pub incoming: bool,
+}
+
+/// Weights of the projections in the machine's precision: of a, its gate, of b, its gate.
+pub(super) type Weights = [Memory; 4];
+
+impl Sizes {
+    /// None if there is no kernel for these inputs, as in `ops/triangle_multiplication`: z, mask, norm, a, its gate, b, its gate,
+    /// norm, out, gate.
+    pub fn of(job: &Job<'_>, incoming: bool) -> Result<Option<Self>> {
+        let (n, _, cz) = job.inputs[0].dims3()?;
+        let c = job.inputs[4].dim(0)?;
+        let sizes = Self { n, cz, c, ld: n.next_multiple_of(8), incoming };
+        Ok((takes(cz) && takes(c)).then_some(sizes))
     }
-    let before = Needs {
-        rows: (pairs, 32),
-        chunks: 2 * c.div_ceil(32),
-        slot: parts * 128 * stride(cz),
-        warp: parts * 64 * stride(cz) + STAGE,
-    };
+
+    /// How projections are made.
+    pub fn project_rows(&self, job: &Job<'_>) -> Option<Rows> {
+        let parts = job.precision().parts();
+        job.rows(&Needs {
+            rows: (self.n * self.n, 32),
+            chunks: 2 * self.c.div_ceil(32),
+            slot: parts * 128 * stride(self.cz),
+            warp: parts * 64 * stride(self.cz) + STAGE,
+        })
+    }
+
+    /// Elements of all channels.
+    pub fn values(&self) -> usize {
+        self.c * self.n * self.ld
+    }
+
+    /// What [`Sizes::project`] takes.
+    pub fn weights(&self, job: &Job<'_>) -> Result<Weights> {
+        Ok([job.weights([4])?, job.weights([6])?, job.weights([8])?, job.weights([10])?])
+    }
+
+    /// a and b, [c, n, ld] each.
+    pub fn project(&self, job: &Job<'_>, fit: &Rows, weights: &Weights) -> Result<[Memory; 2]> {
+        let [a, b] = [job.values(self.values())?, job.values(self.values())?];
+        let arguments = TriangleProject {
+            z: job.at(0),
+            mask: job.at(1),
+            norm_scale: job.at(2),
+            norm_offset: job.at(3),
+            project: [weights[0].address, weights[2].address],
+            gate: [weights[1].address, weights[3].address],
+            project_bias: [job.at(5), job.at(9)],
+            gate_bias: [job.at(7), job.at(11)],
+            out: [a.address, b.address],
+            ld: self.ld as i64,
+            n: int(self.n),
+            cz: int(self.cz),
+            c: int(self.c),
+            slots: int(fit.slots),
+        };
+        // SAFETY: z is [n, n, cz], the mask [n, n], weights are [c, cz], a and b [c, n, ld].
+        unsafe { job.launch_rows("triangle_multiplication", "triangle_project", fit, &arguments)? };
+        Ok([a, b])
+    }
+
+    /// out = a·bᵀ a channel, all [c, n, ld]; a factor that is `turned` is taken by columns.
+    ///
+    /// # Safety  All three are there.
+    pub unsafe fn products(
+        &self,
+        job: &Job<'_>,
+        (a, a_turned): (u64, bool),
+        (b, b_turned): (u64, bool),
+        out: u64,
+    ) -> Result<()> {
+        let (n, ld) = (self.n, self.ld);
+        let factor = |turned| if turned { Factor::by_columns } else { Factor::by_rows };
+        let products = Products::new(
+            (n, n, n),
+            factor(a_turned)(a, ld),
+            factor(b_turned)(b, ld),
+            job.precision(),
+            Results::new(out, ld, job.precision()),
+        );
+        // SAFETY: the caller's.
+        unsafe { job.products(&products.batch(self.c, [n * ld; 3])) }
+    }
+
+    /// The sums over triangles, [c, n, ld].
+    pub fn sums(&self, job: &Job<'_>, [a, b]: &[Memory; 2]) -> Result<Memory> {
+        let sums = job.values(self.values())?;
+        // SAFETY: a, b and the sums are [c, n, ld].
+        unsafe { self.products(job, (a.address, self.incoming), (b.address, self.incoming), sums.address)? };
+        Ok(sums)
+    }
+}
+
+/// The operation.
+pub(crate) fn triangle_multiplication(job: &Job<'_>, incoming: bool) -> Result<bool> {
+    let Some(sizes) = Sizes::of(job, incoming)? else { return Ok(false) };
+    let (Sizes { n, cz, c, ld, .. }, parts) = (sizes, job.precision().parts());
     let after = Needs {
-        rows: (pairs, 32),
+        rows: (n * n, 32),
         chunks: cz.div_ceil(32),
         slot: parts * 128 * stride(c.max(cz)),
         warp: parts * 64 * (stride(cz) + stride(c)) + STAGE,
     };
-    let (Some(before), Some(after)) = (job.rows(&before), job.rows(&after)) else { return Ok(false) };
-
-    let ld = n.next_multiple_of(8);
-    let (a, b, sums) = (job.values(c * n * ld)?, job.values(c * n * ld)?, job.values(c * n * ld)?);
-    let weights = [job.weights([4])?, job.weights([6])?, job.weights([8])?, job.weights([10])?];
-    let arguments = TriangleProject {
-        z: job.at(0),
-        mask: job.at(1),
-        norm_scale: job.at(2),
-        norm_offset: job.at(3),
-        project: [weights[0].address, weights[2].address],
-        gate: [weights[1].address, weights[3].address],
-        project_bias: [job.at(5), job.at(9)],
-        gate_bias: [job.at(7), job.at(11)],
-        out: [a.address, b.address],
-        ld: ld as i64,
-        n: int(n),
-        cz: int(cz),
-        c: int(c),
-        slots: int(before.slots),
+    let (Some(before), Some(after)) = (sizes.project_rows(job), job.rows(&after)) else { return Ok(false) };
+    let sums = {
+        let weights = sizes.weights(job)?;
+        let factors = sizes.project(job, &before, &weights)?;
+        sizes.sums(job, &factors)?
     };
-    // SAFETY: z is [n, n, cz], the mask [n, n], weights are [c, cz], a and b [c, n, ld].
-    unsafe { job.launch_rows("triangle_multiplication", "triangle_project", &before, &arguments)? };
-    let plane = n * ld;
-    let products = Products {
-        m: n,
-        n,
-        k: n,
-        by_columns: incoming,
-        a: (a.address, ld, plane),
-        b: (b.address, ld, plane),
-        out: (sums.address, ld, plane),
-        batch: c,
-    };
-    // SAFETY: a, b and the sums are [c, n, ld].
-    unsafe { job.products(&products)? };
     let (out_weight, gate_weight) = (job.weights([14])?, job.weights([16])?);
     let arguments = TriangleOutput {
         z: job.at(0),

@@ -10,7 +10,7 @@ use super::plain;
 use crate::cpu::{
     Finish, HeadBlock, Mat, attend, for_blocks, gemm, layer_norm_row_as, mul_sigmoid, padded, scratch,
 };
-use crate::cuda::{Job, faces};
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -146,6 +146,12 @@ impl Fused for Attention {
 
     fn cuda(&self, job: &Job<'_>) -> Result<bool> {
         faces::attention(job, self.heads, self.orientation == Orientation::PerColumn)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        // Nobody learns a mask.
+        Ok(!job.wants(1)
+            && faces::attention_backward(job, self.heads, self.orientation == Orientation::PerColumn)?)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

@@ -7,7 +7,7 @@ mod backward;
 mod forward;
 
 use super::plain;
-use crate::cuda::{Job, faces};
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -55,6 +55,11 @@ impl Fused for OuterProductMean {
 
     fn cuda(&self, job: &Job<'_>) -> Result<bool> {
         faces::outer_product_mean(job)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        // Nobody learns a mask.
+        Ok(!job.wants(1) && faces::outer_product_mean_backward(job)?)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

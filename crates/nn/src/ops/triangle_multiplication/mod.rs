@@ -10,7 +10,7 @@ mod forward;
 pub use forward::channels_at_a_time;
 
 use super::plain;
-use crate::cuda::{Job, faces};
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -76,6 +76,11 @@ impl Fused for TriangleMultiplication {
 
     fn cuda(&self, job: &Job<'_>) -> Result<bool> {
         faces::triangle_multiplication(job, self.edges == Edges::Incoming)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        // Nobody learns a mask.
+        Ok(!job.wants(1) && faces::triangle_multiplication_backward(job, self.edges == Edges::Incoming)?)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

@@ -4,12 +4,13 @@
 //! *link* that passes a one-element token on, and the last token enters the *root*, which carries the
 //! output. Going back, the root computes all gradients at once and leaves them for the links.
 
-use crate::cuda::{self, Job, Machine};
+mod tape;
+
+use crate::cuda::{self, BackwardJob, Job, Machine};
 use crate::place::{Place, Source};
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, Device, InplaceOp1, Layout};
-use candle_core::{DType, Result, Shape, Storage, Tensor, Var};
-use std::sync::{Arc, Mutex};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Tensor, Var};
+use std::sync::Arc;
+use tape::Out;
 
 /// One operation: a plain reference, a fused forward, kernels for a GPU, a backward.
 pub trait Fused: Send + Sync + 'static {
@@ -38,6 +39,14 @@ pub trait Fused: Send + Sync + 'static {
     ///
     /// # Errors  If memory or a launch fails.
     fn cuda(&self, _job: &Job<'_>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// The gradients on a GPU, by kernels, from inputs alone. `false`, before anything was launched, where they do not take
+    /// inputs of these sizes or cannot give one of the gradients: the reference's are made then.
+    ///
+    /// # Errors  If memory or a launch fails.
+    fn cuda_backward(&self, _job: &BackwardJob<'_>) -> Result<bool> {
         Ok(false)
     }
 
@@ -116,18 +125,7 @@ impl Update {
                 Out::Gpu(out) => Ok(out),
             };
         }
-        let grads = Arc::new(Mutex::new(vec![None; self.inputs.len()]));
-        let mut token: Option<Tensor> = None;
-        for (index, input) in self.inputs.iter().enumerate().filter(|(_, t)| t.track_op()) {
-            let link = Link { index, grads: grads.clone() };
-            token = Some(match token {
-                None => input.apply_op1(link)?,
-                Some(token) => token.apply_op2(input, link)?,
-            });
-        }
-        let token = token.expect("one input is tracked");
-        let wanted = self.inputs.iter().map(Tensor::track_op).collect();
-        token.apply_op1(Root { op: self.op, inputs: plain, wanted, out: Mutex::new(Some(out)), grads })
+        tape::put(self.op, &self.inputs, plain, out)
     }
 
     /// x + result, made in the memory of `x` where no gradient is kept: nothing else may read `x` then.
@@ -198,6 +196,24 @@ impl Update {
         Ok(job.is_regular() && self.op.cuda(&job)?)
     }
 
+    /// Launches the kernels of the gradients on `machine`, from that of the result at `grad` to where `gradients` say, null for
+    /// inputs that need none. `false` if they do not take these sizes or cannot give one of these.
+    ///
+    /// # Errors  As [`Update::launch`].
+    pub fn launch_backward(&self, machine: &dyn Machine, grad: u64, gradients: Vec<u64>) -> Result<bool> {
+        let inputs = self.plain_inputs()?;
+        self.op.shape(&inputs)?;
+        let job = BackwardJob::new(machine, &inputs, grad, gradients)?;
+        Ok(job.is_regular() && self.op.cuda_backward(&job)?)
+    }
+
+    /// The gradients to those inputs that are `wanted`, on the CPU, given the result's.
+    ///
+    /// # Errors  If the operation's backward fails on these inputs.
+    pub fn gradients(&self, grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        self.op.backward(&self.plain_inputs()?, grad, wanted)
+    }
+
     /// The operation's plain reference.
     ///
     /// # Errors  If it fails on these inputs.
@@ -238,130 +254,6 @@ impl InplaceOp1 for Onto<'_> {
         }
         let x = crate::ops::value(&self.inputs[0])?;
         self.op.forward(self.inputs, Source::new(&x), place)
-    }
-}
-
-type Grads = Arc<Mutex<Vec<Option<Tensor>>>>;
-
-/// A result before it is on the tape.
-enum Out {
-    Cpu(Vec<f32>, Shape),
-    Gpu(Tensor),
-}
-
-struct Root {
-    op: Arc<dyn Fused>,
-    inputs: Vec<Tensor>,
-    wanted: Vec<bool>,
-    out: Mutex<Option<Out>>,
-    grads: Grads,
-}
-
-impl Root {
-    fn take(&self) -> Out {
-        self.out.lock().expect("not poisoned").take().expect("run once")
-    }
-}
-
-impl CustomOp1 for Root {
-    fn name(&self) -> &'static str {
-        self.op.name()
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        match self.take() {
-            Out::Cpu(out, shape) => Ok((CpuStorage::F32(out), shape)),
-            Out::Gpu(_) => unreachable!("the token is where the inputs are"),
-        }
-    }
-
-    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        let Out::Gpu(out) = self.take() else { unreachable!("the token is where the inputs are") };
-        let (storage, layout) = out.storage_and_layout();
-        let Storage::Cuda(storage) = &*storage else { unreachable!("the token is where the inputs are") };
-        Ok((storage.try_clone(layout)?, out.shape().clone()))
-    }
-
-    fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let grads = if grad.device().is_cuda() {
-            reference_backward(&*self.op, &self.inputs, &grad, &self.wanted)?
-        } else {
-            self.op.backward(&self.inputs, &grad, &self.wanted)?
-        };
-        *self.grads.lock().expect("not poisoned") = grads;
-        Ok(Some(token.zeros_like()?))
-    }
-}
-
-struct Link {
-    index: usize,
-    grads: Grads,
-}
-
-impl Link {
-    fn token() -> (CpuStorage, Shape) {
-        (CpuStorage::F32(vec![0.0]), Shape::from(1))
-    }
-
-    /// The same beside `storage`.
-    fn token_beside(storage: &CudaStorage) -> Result<(CudaStorage, Shape)> {
-        let token = Tensor::zeros(1, DType::F32, &Device::Cuda(storage.device().clone()))?;
-        let (storage, layout) = token.storage_and_layout();
-        let Storage::Cuda(storage) = &*storage else { unreachable!("made on a GPU") };
-        Ok((storage.try_clone(layout)?, Shape::from(1)))
-    }
-
-    fn take(&self) -> Option<Tensor> {
-        self.grads.lock().expect("not poisoned")[self.index].take()
-    }
-}
-
-impl CustomOp1 for Link {
-    fn name(&self) -> &'static str {
-        "link"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(Self::token())
-    }
-
-    fn cuda_fwd(&self, input: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        Self::token_beside(input)
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.take())
-    }
-}
-
-impl CustomOp2 for Link {
-    fn name(&self) -> &'static str {
-        "link"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(Self::token())
-    }
-
-    fn cuda_fwd(
-        &self,
-        token: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        Self::token_beside(token)
-    }
-
-    fn bwd(
-        &self,
-        token: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(token.zeros_like()?), self.take()))
     }
 }
 

@@ -1,0 +1,170 @@
+//! Operations on candle's tape. candle's custom operations take at most three inputs: here each tracked input enters through a
+//! *link* that passes a one-element token on, and the last token enters the *root*, which carries the output.
+
+use super::{Fused, reference_backward};
+use crate::cuda::{self, BackwardJob};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, DType, Device, Layout};
+use candle_core::{Result, Shape, Storage, Tensor};
+use std::sync::{Arc, Mutex};
+
+/// Puts a result on the tape; `plain` are the inputs off it.
+///
+/// # Panics  if no input is tracked.
+pub(super) fn put(op: Arc<dyn Fused>, inputs: &[Tensor], plain: Vec<Tensor>, out: Out) -> Result<Tensor> {
+    let grads = Arc::new(Mutex::new(vec![None; inputs.len()]));
+    let mut token: Option<Tensor> = None;
+    for (index, input) in inputs.iter().enumerate().filter(|(_, t)| t.track_op()) {
+        let link = Link { index, grads: grads.clone() };
+        token = Some(match token {
+            None => input.apply_op1(link)?,
+            Some(token) => token.apply_op2(input, link)?,
+        });
+    }
+    let token = token.expect("one input is tracked");
+    let wanted = inputs.iter().map(Tensor::track_op).collect();
+    token.apply_op1(Root { op, inputs: plain, wanted, out: Mutex::new(Some(out)), grads })
+}
+
+type Grads = Arc<Mutex<Vec<Option<Tensor>>>>;
+
+/// A result before it is on the tape.
+pub(super) enum Out {
+    Cpu(Vec<f32>, Shape),
+    Gpu(Tensor),
+}
+
+struct Root {
+    op: Arc<dyn Fused>,
+    inputs: Vec<Tensor>,
+    wanted: Vec<bool>,
+    out: Mutex<Option<Out>>,
+    grads: Grads,
+}
+
+impl Root {
+    /// The gradients on the GPU where the inputs are: by kernels, else the reference's.
+    fn on_gpu(&self, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        if let Some(machine) = cuda::machine(grad.device()) {
+            let empty = |(t, &wanted): (&Tensor, &bool)| -> Result<Option<Tensor>> {
+                // SAFETY: the operation writes all of every gradient that is wanted, and nobody reads it before.
+                let make = || unsafe { Tensor::empty(t.shape(), DType::F32, grad.device()) };
+                Ok(if wanted { Some(make()?) } else { None })
+            };
+            let grads = self.inputs.iter().zip(&self.wanted).map(empty).collect::<Result<Vec<_>>>()?;
+            let address = |t: &Option<Tensor>| t.as_ref().map_or(Ok(0), |t| machine.address(t));
+            let addresses = grads.iter().map(address).collect::<Result<_>>()?;
+            let job = BackwardJob::new(&*machine, &self.inputs, machine.address(grad)?, addresses)?;
+            if job.is_regular() && self.op.cuda_backward(&job)? {
+                return Ok(grads);
+            }
+        }
+        reference_backward(&*self.op, &self.inputs, grad, &self.wanted)
+    }
+
+    fn take(&self) -> Out {
+        self.out.lock().expect("not poisoned").take().expect("run once")
+    }
+}
+
+impl CustomOp1 for Root {
+    fn name(&self) -> &'static str {
+        self.op.name()
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        match self.take() {
+            Out::Cpu(out, shape) => Ok((CpuStorage::F32(out), shape)),
+            Out::Gpu(_) => unreachable!("the token is where the inputs are"),
+        }
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        let Out::Gpu(out) = self.take() else { unreachable!("the token is where the inputs are") };
+        let (storage, layout) = out.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else { unreachable!("the token is where the inputs are") };
+        Ok((storage.try_clone(layout)?, out.shape().clone()))
+    }
+
+    fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        let grads = if grad.device().is_cuda() {
+            self.on_gpu(&grad)?
+        } else {
+            self.op.backward(&self.inputs, &grad, &self.wanted)?
+        };
+        *self.grads.lock().expect("not poisoned") = grads;
+        Ok(Some(token.zeros_like()?))
+    }
+}
+
+struct Link {
+    index: usize,
+    grads: Grads,
+}
+
+impl Link {
+    fn token() -> (CpuStorage, Shape) {
+        (CpuStorage::F32(vec![0.0]), Shape::from(1))
+    }
+
+    /// The same beside `storage`.
+    fn token_beside(storage: &CudaStorage) -> Result<(CudaStorage, Shape)> {
+        let token = Tensor::zeros(1, DType::F32, &Device::Cuda(storage.device().clone()))?;
+        let (storage, layout) = token.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else { unreachable!("made on a GPU") };
+        Ok((storage.try_clone(layout)?, Shape::from(1)))
+    }
+
+    fn take(&self) -> Option<Tensor> {
+        self.grads.lock().expect("not poisoned")[self.index].take()
+    }
+}
+
+impl CustomOp1 for Link {
+    fn name(&self) -> &'static str {
+        "link"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(Self::token())
+    }
+
+    fn cuda_fwd(&self, input: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        Self::token_beside(input)
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.take())
+    }
+}
+
+impl CustomOp2 for Link {
+    fn name(&self) -> &'static str {
+        "link"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(Self::token())
+    }
+
+    fn cuda_fwd(
+        &self,
+        token: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Self::token_beside(token)
+    }
+
+    fn bwd(
+        &self,
+        token: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(token.zeros_like()?), self.take()))
+    }
+}

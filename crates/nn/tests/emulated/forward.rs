@@ -1,0 +1,136 @@
+//! Results of whole operations.
+
+use super::SHARED;
+use super::cases::{self, Case};
+use super::machine::{Emulator, bytes, values};
+use nn::cuda::{Machine, Precision};
+use nn::ops::{Edges, Orientation};
+use std::ffi::c_int;
+
+/// On every machine: as a new tensor, and added to what is there (the first input, if it may be); every kernel's threads in
+/// several orders. `kernels` are those that must have been launched, without their types.
+fn check(case: &Case, kernels: &[&str]) {
+    let Case { name, update, onto, aliased } = case;
+    let reference = values(&update.reference().unwrap());
+    assert_eq!(reference.len(), onto.elem_count(), "{name}");
+    // bf16: inputs of every product, weights among them, are off by 2^-9 at most.
+    for (precision, bound) in [(Precision::F32, 2e-5), (Precision::Bf16, 1e-2)] {
+        for (case, shared) in SHARED.into_iter().enumerate() {
+            let adds = case == 1;
+            let machine = Emulator::new(precision, shared);
+            machine.schedule.set(case as c_int);
+            let before = if adds { values(onto) } else { vec![f32::NAN; onto.elem_count()] };
+            let out = machine.filled(&bytes(&before));
+            let done = update.launch(&machine, out.address, adds, adds && *aliased).unwrap();
+            assert!(done, "{name} {precision:?}: refused with {shared} bytes");
+            let launched = machine.launched.borrow();
+            for kernel in kernels {
+                assert!(
+                    launched.iter().any(|k| k.starts_with(kernel)),
+                    "{name}: no {kernel} in {launched:?}"
+                );
+            }
+            // SAFETY: f32 values that were all written, or are compared as what they are.
+            let got = unsafe { std::slice::from_raw_parts(out.address as *const f32, before.len()) };
+            let (mut difference, mut norm) = (0.0, 0.0);
+            for (i, want) in reference.iter().enumerate() {
+                let added = if adds { before[i] } else { 0.0 };
+                difference += (f64::from(got[i]) - f64::from(added) - f64::from(*want)).powi(2);
+                norm += f64::from(*want).powi(2);
+            }
+            let error = (difference / norm).sqrt();
+            println!("{name:<40} {precision:?} onto {adds:<5} error {error:.1e}");
+            assert!(error < bound, "{name} {precision:?} adds {adds}: error {error:e}, bound {bound:e}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn attentions() {
+    use Orientation::{PerColumn, PerRow};
+    for (sizes, heads, biased, orientation) in [
+        ((17, 33, 24), (3, 8), true, PerRow),
+        ((33, 18, 40), (2, 16), true, PerColumn),
+        ((66, 5, 16), (1, 32), false, PerColumn),
+        ((3, 67, 72), (2, 64), true, PerRow),
+        ((1, 1, 8), (1, 8), true, PerRow),
+    ] {
+        let mut kernels = vec!["layer_norm_project", "attention_", "gate_output"];
+        kernels.extend(biased.then_some("pad_rows"));
+        check(&cases::attention(sizes, heads, biased, orientation), &kernels);
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn global_attentions() {
+    for (sizes, heads, d) in [((37, 5, 24), 3, 8), ((6, 18, 64), 2, 32), ((1, 1, 8), 1, 8)] {
+        let kernels = ["layer_norm_project", "global_attention", "gate_output"];
+        check(&cases::global_attention(sizes, heads, d), &kernels);
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn pair_biases() {
+    for (n, c, heads, swapped) in [(17, 24, 3, false), (18, 40, 8, true), (1, 16, 8, false)] {
+        let Case { name, update, .. } = cases::pair_bias(n, c, heads, swapped);
+        let reference = values(&update.reference().unwrap());
+        for (precision, bound) in [(Precision::F32, 2e-5), (Precision::Bf16, 1e-2)] {
+            let machine = Emulator::new(precision, SHARED[0]);
+            let out = machine.memory(4 * reference.len()).unwrap();
+            assert!(update.launch(&machine, out.address, false, false).unwrap());
+            assert!(!update.launch(&machine, out.address, true, false).unwrap(), "there is no sum");
+            // SAFETY: f32 values, all written.
+            let got = unsafe { std::slice::from_raw_parts(out.address as *const f32, reference.len()) };
+            let sum = |f: &dyn Fn(usize) -> f64| (0..reference.len()).map(|i| f(i).powi(2)).sum::<f64>();
+            let difference = sum(&|i| f64::from(got[i]) - f64::from(reference[i]));
+            let error = (difference / sum(&|i| f64::from(reference[i]))).sqrt();
+            assert!(error < bound, "{name} {precision:?}: {error:e}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn transitions() {
+    for (rows, c, w) in [([5, 7], 24, 72), ([33, 3], 128, 512), ([2, 9], 136, 40), ([1, 1], 8, 8)] {
+        check(&cases::transition(rows, c, w, false), &["transition_f32"]);
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn triangle_multiplications() {
+    for (r, cz, c) in [(17, 24, 40), (34, 40, 24), (1, 8, 16)] {
+        for edges in [Edges::Outgoing, Edges::Incoming] {
+            let case = cases::triangle_multiplication(r, cz, c, edges);
+            check(&case, &["triangle_project", "triangle_output"]);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn outer_product_means() {
+    for (sizes, e, cz) in [((7, 17, 24), 8, 40), ((33, 5, 40), 16, 136), ((1, 1, 8), 8, 8)] {
+        let case = cases::outer_product_mean(sizes, e, cz, false);
+        check(&case, &["pair_counts", "outer_product_project"]);
+    }
+}
+
+/// Sizes that no kernel takes are refused before anything is launched.
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn other_sizes_are_refused() {
+    for (c, w) in [(12, 24), (264, 8), (16, 20)] {
+        let Case { update, onto, .. } = cases::transition([2, 3], c, w, false);
+        let machine = Emulator::new(Precision::Bf16, SHARED[1]);
+        let out = machine.filled(&bytes(&values(&onto)));
+        assert!(!update.launch(&machine, out.address, true, true).unwrap(), "c {c}");
+        let gradients = vec![out.address; update.inputs().len()];
+        assert!(!update.launch_backward(&machine, out.address, gradients).unwrap(), "c {c}");
+        assert!(machine.launched.borrow().is_empty());
+    }
+}
