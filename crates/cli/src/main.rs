@@ -42,6 +42,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    nn::cpu::keep_candle_on_one_thread();
     let cli = Cli::parse();
     let outcome: anyhow::Result<()> = match cli.command {
         Command::Fold(args) => commands::fold::run(args),

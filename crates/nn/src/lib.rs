@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** the only crate with `unsafe`, and the only one that may touch CUDA.
 
+mod added;
 pub mod cpu;
 pub mod cuda;
 mod error;

@@ -63,6 +63,11 @@ impl<'a> Place<'a> {
         Self { to: SharedMut::new(to), add: true, alive: PhantomData }
     }
 
+    /// The same memory, to which the result is added.
+    pub(crate) fn adding(self) -> Self {
+        Self { add: true, ..self }
+    }
+
     /// The same memory, to be read.
     pub(crate) fn source(&self) -> Source<'a> {
         Source { values: self.to.start(), len: self.to.len(), alive: PhantomData }

@@ -1,7 +1,7 @@
 //! Matrix product C = A·B with B packed: the one hot loop of the network. C is f32; the numbers of B say what
 //! A is rounded to.
 
-use super::kernels::{Tile, kernel};
+use super::kernels::{Kernel, Tile, kernel};
 use super::number::{Number, pair_up};
 use super::packed::{Mat, NR, Packed, Panels, padded};
 use super::scratch::scratch;
@@ -91,22 +91,22 @@ fn chunk(
     finish: Finish<'_>,
 ) {
     let last = depth.start + depth.len == depth.whole;
-    let (run, rows) = kernel(b.number);
-    for panel in 0..b.n.div_ceil(NR) {
-        let bias = if last && !finish.bias.is_empty() {
-            finish.bias[panel * NR..].as_ptr()
-        } else {
-            std::ptr::null()
-        };
+    let Kernel { run, rows, columns } = kernel(b.number);
+    // The columns of a tile are taken over all rows before the next: as much of B stays in the first-level cache.
+    for column in (0..b.n).step_by(columns) {
+        let bias =
+            if last && !finish.bias.is_empty() { finish.bias[column..].as_ptr() } else { std::ptr::null() };
+        let start = (column / NR * depth.whole + depth.start) * NR + column % NR;
+        let panel = &b.data[start.min(b.data.len())..]; // a sum over nothing has no panel
         for row in (0..m).step_by(rows) {
             let tile = Tile {
                 rows: rows.min(m - row),
-                columns: NR.min(b.n - panel * NR),
+                columns: columns.min(b.n - column),
                 depth: depth.len,
                 a: a[(row * a_stride).min(a.len())..].as_ptr(),
                 a_stride,
-                b: b.data[(panel * depth.whole + depth.start) * NR..].as_ptr(),
-                c: c[row * c_stride + panel * NR..].as_mut_ptr(),
+                b: panel.as_ptr(),
+                c: c[row * c_stride + column..].as_mut_ptr(),
                 c_stride,
                 bias,
                 relu: last && finish.relu,

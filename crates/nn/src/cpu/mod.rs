@@ -3,6 +3,7 @@
 //! Work is cut into blocks whose size does not depend on the number of threads, and each block is
 //! computed by one thread, so results do not depend on the number of threads either.
 
+mod allocator;
 mod attention;
 mod gemm;
 mod kernels;
@@ -20,6 +21,7 @@ mod softmax;
 mod threads;
 mod transpose;
 
+pub use allocator::keep_freed_memory;
 pub use attention::{HeadBlock, attend};
 pub use gemm::{Finish, gemm, gemm_parallel};
 pub use layer_norm::{layer_norm_row, layer_norm_row_as};
@@ -35,5 +37,5 @@ pub use rows_backward::{
 };
 pub use scratch::{release_scratch, scratch};
 pub use softmax::{softmax_row, softmax_row_as};
-pub use threads::{SharedMut, for_blocks};
+pub use threads::{SharedMut, for_blocks, keep_candle_on_one_thread};
 pub use transpose::transpose;

@@ -63,6 +63,18 @@ pub fn for_blocks(total: usize, block: usize, f: impl Fn(usize, usize) + Sync + 
     }
 }
 
+/// Keeps candle's own elementwise operations on the thread that calls them. Its pool's threads wait for each other by
+/// spinning: on busy cores that took an eighth of the CPU time of a training step, for sums that are bound by memory.
+/// `CANDLE_NUM_THREADS` in the environment has the last word.
+///
+/// To be called first of all in `main`: the environment may not change while other threads read it.
+pub fn keep_candle_on_one_thread() {
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        // SAFETY: there is one thread yet, as asked for above.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 
 mod tape;
 
+use crate::added::Added;
 use crate::cuda::{self, BackwardJob, Job, Machine};
 use crate::place::{Place, Source};
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Tensor, Var};
@@ -137,6 +138,10 @@ impl Update {
         let read = self.inputs[1..].iter().any(|t| same_memory(t, &x));
         let aliased = same_memory(&self.inputs[0], &x);
         let refused = aliased && (self.inputs[0].id() != x.id() || !self.op.may_alias());
+        if tracked && x.device().is_cpu() {
+            let (op, inputs) = Added::new(self.op, self.inputs, x);
+            return Self { op: Arc::new(op), inputs }.tensor();
+        }
         if tracked || read || refused || !x.is_contiguous() {
             return x + self.tensor()?;
         }

@@ -15,8 +15,14 @@ use super::level::level;
 use super::number::Number;
 use super::packed::NR;
 
-/// A kernel and how many rows of C it holds in registers.
-pub(super) type Kernel = (unsafe fn(&Tile), usize);
+/// A kernel, and the most of C it holds in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel {
+    pub run: unsafe fn(&Tile),
+    pub rows: usize,
+    /// [`NR`], or a part of it.
+    pub columns: usize,
+}
 
 /// The best kernel of this machine for numbers of this kind.
 ///
@@ -24,12 +30,12 @@ pub(super) type Kernel = (unsafe fn(&Tile), usize);
 pub(super) fn kernel(number: Number) -> Kernel {
     match (number, level()) {
         #[cfg(target_arch = "x86_64")]
-        (Number::F32, Level::Avx512) => (avx512::f32::tile, avx512::MR),
+        (Number::F32, Level::Avx512) => Kernel { run: avx512::f32::tile, rows: avx512::MR, columns: NR },
         #[cfg(target_arch = "x86_64")]
-        (Number::Bf16, Level::Avx512) => (avx512::bf16::tile, avx512::MR),
+        (Number::Bf16, Level::Avx512) => Kernel { run: avx512::bf16::tile, rows: avx512::MR, columns: NR },
         #[cfg(target_arch = "x86_64")]
-        (Number::F32, Level::Avx2) => (avx2::tile, avx2::MR),
-        (Number::F32, _) => (plain, PLAIN_MR),
+        (Number::F32, Level::Avx2) => Kernel { run: avx2::tile, rows: avx2::MR, columns: avx2::COLUMNS },
+        (Number::F32, _) => Kernel { run: plain, rows: PLAIN_MR, columns: NR },
         (Number::Bf16, level) => unreachable!("bf16 pairs at level {level:?}"),
     }
 }
