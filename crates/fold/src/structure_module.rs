@@ -45,8 +45,6 @@ pub(crate) struct Layer {
     pub angles: Tensor,
     /// The same before normalisation.
     pub raw_angles: Tensor,
-    /// Rigid groups and atoms, Å.
-    pub atoms: AllAtoms,
 }
 
 /// Torsions from the single representation.
@@ -121,18 +119,22 @@ impl StructureModule {
         let mut s = self.input.forward(&initial)?;
         let mut frames = Frames::identity(aatype.len(), single.device())?;
         let (mut traj, mut angles, mut raw_angles) = (Vec::new(), Vec::new(), Vec::new());
-        let mut last: Option<AllAtoms> = None;
+        let mut last = None;
         for number in 0..self.layers {
             let tap = |name: &str, t: &Tensor| taps.add(|| format!("structure_module.{number}.{name}"), t);
-            let layer = self.layer(&s, &z, &mask, &frames, &initial, &literature)?;
+            let layer = self.layer(&s, &z, &mask, &frames, &initial)?;
             tap("ipa", &layer.attention);
             tap("s", &layer.single);
             tap("angles", &layer.angles);
-            tap("atom14", &layer.atoms.atom14);
+            // Only the last layer's are part of the result.
+            if number + 1 == self.layers || taps.are_on() {
+                let atoms = self.atoms(&layer, &literature)?;
+                tap("atom14", &atoms.atom14);
+                last = Some(atoms);
+            }
             traj.push(layer.frames.to_tensor(self.scale)?);
             angles.push(layer.angles);
             raw_angles.push(layer.raw_angles);
-            last = Some(layer.atoms);
             s = layer.single;
             frames = layer.frames.stop_rotation();
         }
@@ -161,15 +163,18 @@ impl StructureModule {
         mask: &Tensor,
         frames: &Frames,
         initial: &Tensor,
-        literature: &Literature,
     ) -> candle_core::Result<Layer> {
         let attention = self.ipa.forward(s, z, mask, frames)?;
         let s = self.norm_ipa.forward(&(s + &attention)?)?;
         let single = self.norm_transition.forward(&(&s + self.transition(&s)?)?)?;
         let frames = frames.update(&self.backbone.forward(&single)?)?;
         let (angles, raw_angles) = self.angles(&single, initial)?;
-        let atoms = all_atoms(literature, &frames, self.scale, &angles)?;
-        Ok(Layer { attention, single, frames, angles, raw_angles, atoms })
+        Ok(Layer { attention, single, frames, angles, raw_angles })
+    }
+
+    /// Rigid groups and atoms of a layer, Å.
+    pub(crate) fn atoms(&self, layer: &Layer, literature: &Literature) -> candle_core::Result<AllAtoms> {
+        all_atoms(literature, &layer.frames, self.scale, &layer.angles)
     }
 
     /// Torsions `[r, 7, 2]`: of unit length, and as they come out.

@@ -20,6 +20,11 @@ impl Taps {
         Self(None)
     }
 
+    /// Whether anything is kept.
+    pub fn are_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Records a copy of `value` under the name that `name` gives: updates are added in place later.
     ///
     /// # Panics  If there is no memory for the copy.

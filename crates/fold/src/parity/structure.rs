@@ -73,15 +73,16 @@ fn whole_layer(golden: &Golden, report: &mut Report, layer: usize, module: &Stru
     let (mask, before) = (at("sequence_mask").squeeze(1)?, frames(&at("in0.affine"))?);
     let (act, pair, initial) = (at("in0.act"), at("static_feat_2d"), at("initial_act"));
     let literature = Literature::new(&golden.aatype(), &Device::Cpu)?;
-    let ours = module.layer(&act, &pair, &mask, &before, &initial, &literature)?;
+    let ours = module.layer(&act, &pair, &mask, &before, &initial)?;
+    let atoms = module.atoms(&ours, &literature)?;
     for (value, got) in [
         ("act", &ours.single),
         ("affine", &ours.frames.to_tensor(1.0)?),
         ("sc.angles_sin_cos", &ours.angles),
         ("sc.unnormalized_angles_sin_cos", &ours.raw_angles),
-        ("sc.frames.rot", &ours.atoms.rotation),
-        ("sc.frames.trans", &ours.atoms.translation),
-        ("sc.atom_pos", &ours.atoms.atom14),
+        ("sc.frames.rot", &atoms.rotation),
+        ("sc.frames.trans", &atoms.translation),
+        ("sc.atom_pos", &atoms.atom14),
     ] {
         report.compare(golden, &format!("{call}:out.{value}"), got);
     }
