@@ -139,6 +139,18 @@ impl Model {
         Self::build(config, Params::made_up(seed, device), stacks)
     }
 
+    /// The parameters a network of these sizes has, by our names, as `maker` makes them from name and shape.
+    ///
+    /// # Errors  If `maker` fails.
+    pub fn parameters_by(
+        config: &Config,
+        maker: impl Fn(&str, &[usize]) -> nn::Result<Tensor> + Send + Sync + 'static,
+    ) -> Result<BTreeMap<String, Tensor>> {
+        let params = Params::made_by(maker);
+        Self::build(config, params.clone(), DType::F32)?;
+        Ok(params.made())
+    }
+
     /// Where the parameters are, and everything is computed.
     pub fn device(&self) -> &Device {
         self.single.weight.device()

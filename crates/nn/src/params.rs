@@ -17,13 +17,17 @@ pub struct Params {
 struct Store {
     tensors: BTreeMap<String, Tensor>,
     record: Mutex<Record>,
-    /// Seed and place of made-up parameters; `None` where they are given.
-    made_up: Option<(u64, Device)>,
+    /// Makes what is asked for; `None` where parameters are given.
+    maker: Option<Box<Maker>>,
 }
+
+/// Makes a parameter from its full name and shape.
+type Maker = dyn Fn(&str, &[usize]) -> Result<Tensor> + Send + Sync;
 
 #[derive(Default)]
 struct Record {
     used: BTreeSet<String>,
+    made: BTreeMap<String, Tensor>,
     elements: usize,
     missing: Vec<String>,
     misshapen: Vec<String>,
@@ -32,15 +36,26 @@ struct Record {
 impl Params {
     /// All parameters of one network, by full path.
     pub fn new(tensors: BTreeMap<String, Tensor>) -> Self {
-        let store = Store { tensors, record: Mutex::default(), made_up: None };
+        let store = Store { tensors, record: Mutex::default(), maker: None };
         Self { store: Arc::new(store), path: String::new(), matrices: DType::F32 }
     }
 
     /// Whatever is asked for, as noise scaled by 1/√inputs: a network to time, or to start training from.
     pub fn made_up(seed: u64, device: &Device) -> Self {
-        let made_up = Some((seed, device.clone()));
-        let store = Store { tensors: BTreeMap::new(), record: Mutex::default(), made_up };
+        let device = device.clone();
+        Self::made_by(move |name, shape| noise(name, shape, seed, &device))
+    }
+
+    /// Whatever is asked for, as `maker` makes it from the full name and the shape.
+    pub fn made_by(maker: impl Fn(&str, &[usize]) -> Result<Tensor> + Send + Sync + 'static) -> Self {
+        let store =
+            Store { tensors: BTreeMap::new(), record: Mutex::default(), maker: Some(Box::new(maker)) };
         Self { store: Arc::new(store), path: String::new(), matrices: DType::F32 }
+    }
+
+    /// Every parameter that was made, f32, by full name.
+    pub fn made(&self) -> BTreeMap<String, Tensor> {
+        self.store.record.lock().expect("no panic while held").made.clone()
     }
 
     /// The parameters below `name`.
@@ -69,8 +84,10 @@ impl Params {
         let mut record = self.store.record.lock().expect("no panic while held");
         record.elements += shape.iter().product::<usize>();
         let dtype = if shape.len() == 2 { self.matrices } else { DType::F32 };
-        if let Some((seed, device)) = &self.store.made_up {
-            return Ok(noise(&full, shape, *seed, device)?.to_dtype(dtype)?);
+        if let Some(make) = &self.store.maker {
+            let t = make(&full, shape)?;
+            record.made.insert(full, t.clone());
+            return Ok(t.to_dtype(dtype)?);
         }
         match self.store.tensors.get(&full) {
             Some(t) if t.dims() == shape => {

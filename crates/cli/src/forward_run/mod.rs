@@ -3,7 +3,7 @@
 mod gradients;
 mod keys;
 pub mod settings;
-mod truth;
+pub mod truth;
 
 use crate::failure::bad_input;
 use crate::precision::Precision;

@@ -5,6 +5,7 @@ mod cases;
 mod gpu;
 mod model;
 mod op;
+mod train;
 mod usage;
 
 /// Time the network with made-up parameters and report its share of the machine's peak.
@@ -22,6 +23,8 @@ enum What {
     Block(block::Args),
     /// Each operation of a block by itself, forward and backward
     Op(op::Args),
+    /// Training steps of a small network: passes, losses and gradients, no optimizer
+    Train(train::Args),
 }
 
 /// Runs the command.
@@ -32,5 +35,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         What::Model(args) => model::run(&args),
         What::Block(args) => block::run(&args),
         What::Op(args) => op::run(&args),
+        What::Train(args) => train::run(&args),
     }
 }
