@@ -6,6 +6,7 @@
 //! `modules.pseudo_beta_fn`. Computed in f64, kept in f32.
 
 mod atom14;
+mod backbone_only;
 mod frames;
 mod torsions;
 
