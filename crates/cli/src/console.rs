@@ -38,6 +38,14 @@ pub fn word(line: Arguments<'_>) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
+/// A bar of `n` steps on stderr; nothing where that is no terminal.
+pub fn bar(n: u64) -> indicatif::ProgressBar {
+    let bar = indicatif::ProgressBar::with_draw_target(Some(n), indicatif::ProgressDrawTarget::stderr());
+    let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len}, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
+    bar
+}
+
 /// Why data did not reach stdout, if it did not. A reader that left early (`head`) wanted no more.
 pub fn lost() -> Option<io::Error> {
     LOST.lock().ok()?.take()

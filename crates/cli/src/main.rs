@@ -5,6 +5,7 @@ mod console;
 mod commands;
 mod device;
 mod disk;
+mod embedded;
 mod failure;
 mod fold_run;
 mod forward_run;
@@ -12,6 +13,7 @@ mod machine;
 mod plan;
 mod precision;
 mod report;
+mod train_run;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -38,6 +40,8 @@ enum Command {
     Score(commands::score::Args),
     Weights(commands::weights::Args),
     Doctor(commands::doctor::Args),
+    Train(commands::train::Args),
+    Eval(commands::eval::Args),
     Bench(commands::bench::Args),
 }
 
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         Command::Weights(args) => commands::weights::run(args),
         Command::Bench(args) => commands::bench::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
+        Command::Train(args) => commands::train::run(args),
+        Command::Eval(args) => commands::eval::run(args),
     };
     failure::report(outcome)
 }

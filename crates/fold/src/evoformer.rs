@@ -119,7 +119,8 @@ impl Block {
     }
 
     /// `m` `[s, r, c]` and `z` `[r, r, c_z]` after the block, with their masks. Their memory is used for the
-    /// results: nothing else may read them.
+    /// results: nothing else may read them. Without sequences (`s` = 0, an unpadded input with no extra rows) only the
+    /// pair is updated by itself; AlphaFold, which pads, adds the outer product's bias over ε there.
     pub fn forward(
         &self,
         m: Tensor,
@@ -128,6 +129,10 @@ impl Block {
         taps: &Taps,
     ) -> Tensors<(Tensor, Tensor)> {
         let name = |name: &str| format!("{}.{name}", self.path);
+        if m.dim(0)? == 0 {
+            let z = self.pair.forward(z, masks.1, &self.path, taps)?;
+            return Ok((m, z));
+        }
         let update = self.row.update(&m, &z, masks.0)?;
         let m = taps.added(|| name("msa_att_row"), m, update)?;
         let update = match &self.column {

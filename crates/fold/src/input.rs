@@ -94,6 +94,10 @@ impl ExtraEmbedder {
             }
             (row[23], row[24]) = (has, value);
         }
-        Ok(self.0.forward(&from_vec(feat, &[e, r, EXTRA], self.0.weight.device())?)?)
+        let feat = from_vec(feat, &[e, r, EXTRA], self.0.weight.device())?;
+        if e == 0 {
+            return Ok(feat.narrow(2, 0, 0)?); // nothing to embed; the blocks look at the number of rows only
+        }
+        Ok(self.0.forward(&feat)?)
     }
 }

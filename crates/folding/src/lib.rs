@@ -9,9 +9,14 @@
 pub mod accuracy;
 pub mod baselines;
 mod error;
+pub mod evaluate;
 mod init;
+pub mod judge;
 mod known;
+pub mod recipe;
 mod sample;
+pub mod source;
+pub mod task;
 pub mod truth;
 
 pub use error::{Error, Result};

@@ -2,7 +2,9 @@
 
 pub mod bench;
 pub mod doctor;
+pub mod eval;
 pub mod fold;
 pub mod forward;
 pub mod score;
+pub mod train;
 pub mod weights;

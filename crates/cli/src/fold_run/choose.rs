@@ -1,6 +1,7 @@
-//! Which parameters are used: a file, an installed model, or an explanation of how to get one.
+//! Which parameters are used: a file, an installed model, or the embedded one.
 
 use crate::commands::weights::{find, installed};
+use crate::embedded;
 use crate::failure::bad_input;
 use features::FeatureConfig;
 use std::path::{Path, PathBuf};
@@ -8,15 +9,24 @@ use std::path::{Path, PathBuf};
 /// Parameters that were decided for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// The file.
-    pub path: PathBuf,
+    /// Where they are.
+    pub source: Source,
     /// Model name as asked for or as the file is called; empty if only the content can tell.
     pub model: String,
 }
 
-/// The file of `--params`, else the installed file of `--model`, else the first one installed.
+/// Where parameters are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In a file.
+    File(PathBuf),
+    /// In this program.
+    Embedded,
+}
+
+/// The file of `--params`, else the installed file of `--model`, else the first one installed, else the embedded one.
 ///
-/// # Errors  bad input, with the two lines on how to get parameters if there are none.
+/// # Errors  bad input, with the two lines on how to get parameters if those asked for are not there.
 pub fn choose(model: &str, params: Option<&Path>) -> anyhow::Result<Chosen> {
     if let Some(path) = params {
         if path.is_dir() {
@@ -26,22 +36,28 @@ pub fn choose(model: &str, params: Option<&Path>) -> anyhow::Result<Chosen> {
             return Err(bad_input(format!("{}: expected a parameter file, found none", path.display())));
         }
         let model = if model == "auto" { model_of(path) } else { model.to_string() };
-        return Ok(Chosen { path: path.to_path_buf(), model });
+        return Ok(Chosen { source: Source::File(path.to_path_buf()), model });
     }
     if model != "auto" {
-        let path = find(model).ok_or_else(|| none_installed(&format!("of `{model}`"), model))?;
-        return Ok(Chosen { path, model: model.to_string() });
+        return match find(model) {
+            Some(path) => Ok(Chosen { source: Source::File(path), model: model.to_string() }),
+            None if model == embedded::NAME => Ok(embedded()),
+            None => Err(not_installed(model)),
+        };
     }
     let first = installed().into_iter().find(|w| is_monomer(&w.model));
-    let first = first.ok_or_else(|| none_installed("", "model_1_ptm"))?;
-    Ok(Chosen { path: first.path, model: first.model })
+    Ok(first.map_or_else(embedded, |w| Chosen { source: Source::File(w.path), model: w.model }))
 }
 
-fn none_installed(of: &str, name: &str) -> anyhow::Error {
-    let of = if of.is_empty() { String::new() } else { format!(" {of}") };
+fn embedded() -> Chosen {
+    Chosen { source: Source::Embedded, model: embedded::NAME.into() }
+}
+
+fn not_installed(name: &str) -> anyhow::Error {
     bad_input(format!(
-        "no parameters{of} are installed, and this build has none embedded\n       \
-         get them with `foldry weights pull {name}`, or give a file with `--params FILE` (.npz, .pt or .safetensors)"
+        "no parameters of `{name}` are installed; the built-in model is `{}`\n       \
+         get them with `foldry weights pull {name}`, or give a file with `--params FILE` (.npz, .pt or .safetensors)",
+        embedded::NAME
     ))
 }
 

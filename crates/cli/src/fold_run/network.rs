@@ -1,17 +1,20 @@
 //! Parameters and configuration become a network; its prediction becomes what the files need.
 
-use super::choose::{Chosen, preset_of};
-use crate::commands::weights::sha256;
+use super::choose::{Chosen, Source, preset_of};
+use super::receipt::sha256;
+use crate::commands::weights::sha256 as sha256_of_file;
 use crate::device;
+use crate::embedded;
 use crate::failure::bad_input;
 use crate::plan::Dims;
 use crate::precision::Precision;
+use crate::train_run::{Described, described};
 use anyhow::Context;
 use candle_core::{DType, Tensor};
 use features::{FeatureConfig, FeatureSet};
 use fold::names::Summary;
 use fold::{Config, Model, PredictOptions, Prediction, Step};
-use nn::files::Arrays;
+use nn::files::{Arrays, Format, safetensors};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -43,16 +46,19 @@ impl Network {
         precision: Precision,
         device: device::Chosen,
     ) -> anyhow::Result<Self> {
-        let path = chosen.path.display();
-        let (_, arrays) = nn::files::read(&chosen.path).map_err(bad_input)?;
+        let Read { path, arrays, metadata, sha256: weights_sha256 } = Read::of(&chosen.source)?;
         let (_, ours) = fold::names::canonical(&arrays).map_err(|e| bad_input(format!("{path}: {e}")))?;
-        let (model, features, config) = match config {
-            Some(file) => {
+        let own = described(&metadata).transpose().map_err(|e| bad_input(format!("{path}: {e}")))?;
+        let custom = || if chosen.model.is_empty() { "custom".into() } else { chosen.model.clone() };
+        let (model, features, config) = match (config, own) {
+            (Some(file), _) => {
                 let (features, config) = read_config(file)?;
-                let model = if chosen.model.is_empty() { "custom".into() } else { chosen.model.clone() };
-                (model, features, config)
+                (custom(), features, config)
             }
-            None => {
+            (None, Some(Described { network, preset })) => {
+                (preset.unwrap_or_else(custom), network.features, network.config)
+            }
+            (None, None) => {
                 let model = match chosen.model.as_str() {
                     "" => detect(&ours).map_err(|e| bad_input(format!("{path}: {e}")))?,
                     name => name.to_string(),
@@ -65,7 +71,6 @@ impl Network {
                 (model, FeatureConfig::preset(preset).map_err(bad_input)?, config)
             }
         };
-        let (weights_sha256, _) = sha256(&chosen.path)?;
         let bf16 = precision == Precision::Bf16;
         let dims = Dims { bf16, ..Dims::of_parameters(&ours, 0, 0, 0, 0) };
         let loaded = None;
@@ -102,6 +107,17 @@ impl Network {
         Dims { r, s, extra, templates, ..self.dims }
     }
 
+    /// The network itself, loaded now if it was not.
+    ///
+    /// # Errors  parameters that do not fit the configuration (bad input).
+    pub fn model(&mut self) -> anyhow::Result<&Model> {
+        let model = match self.loaded.take() {
+            Some(model) => model,
+            None => self.load()?,
+        };
+        Ok(self.loaded.insert(model))
+    }
+
     /// Runs the network; `watch` is called after each block and may stop it, which gives `None`.
     ///
     /// # Errors  parameters that do not fit the configuration (bad input), or the network's.
@@ -111,13 +127,7 @@ impl Network {
         options: &PredictOptions,
         watch: &mut dyn FnMut(&Step) -> ControlFlow<()>,
     ) -> anyhow::Result<Option<Prediction>> {
-        let model = match self.loaded.take() {
-            Some(model) => model,
-            None => self.load()?,
-        };
-        let outcome = model.predict(features, options, watch);
-        self.loaded = Some(model);
-        match outcome {
+        match self.model()?.predict(features, options, watch) {
             Ok(prediction) => Ok(Some(prediction)),
             Err(fold::Error::Stopped) => Ok(None),
             Err(error) => Err(error.into()),
@@ -133,6 +143,36 @@ impl Network {
         // A GPU's operations round the weights themselves.
         let stacks = if self.is_on_gpu() { DType::F32 } else { self.precision.dtype() };
         Model::load(&self.config, params, stacks).map_err(bad_input)
+    }
+}
+
+/// A parameter file as it was found.
+struct Read {
+    /// Its name for people.
+    path: String,
+    arrays: Arrays,
+    metadata: safetensors::Metadata,
+    sha256: String,
+}
+
+impl Read {
+    fn of(source: &Source) -> anyhow::Result<Self> {
+        match source {
+            Source::File(file) => {
+                let (format, arrays) = nn::files::read(file).map_err(bad_input)?;
+                let metadata = match format {
+                    Format::Safetensors => safetensors::read(file).map_err(bad_input)?.1,
+                    _ => safetensors::Metadata::new(),
+                };
+                let (sha256, _) = sha256_of_file(file)?;
+                Ok(Self { path: file.display().to_string(), arrays, metadata, sha256 })
+            }
+            Source::Embedded => {
+                let (arrays, metadata) = embedded::read()?;
+                let path = format!("{} (built in)", embedded::NAME);
+                Ok(Self { path, arrays, metadata, sha256: sha256([embedded::WEIGHTS]) })
+            }
+        }
     }
 }
 

@@ -1,0 +1,117 @@
+//! `foldry eval`: judge parameters on a split of a dataset, beside baselines.
+
+use crate::failure::{Interrupted, bad_input};
+use crate::fold_run::{Network, choose};
+use crate::precision::Precision;
+use anyhow::{Context, Result};
+use dataset::{Dataset, Split};
+use folding::evaluate::{Record, record, table};
+use folding::source::known;
+use folding::task::spread;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Judge parameters on chains of known structure: lDDT-Cα, TM-score, dRMSD, with and without alignment.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Chains, as `foldry data ingest` packs them.
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// train, val or test.
+    #[arg(long, default_value = "val")]
+    split: Split,
+    /// As in `foldry fold`.
+    #[arg(long, default_value = "auto")]
+    model: String,
+    /// Parameter file (.npz, .pt, .safetensors) instead of an installed or the embedded one.
+    #[arg(long, value_name = "FILE")]
+    params: Option<PathBuf>,
+    /// AlphaFold's configuration as JSON, for networks of other sizes.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Recycles after the first pass; by default what the model has.
+    #[arg(long, value_name = "N")]
+    recycles: Option<usize>,
+    /// Chains of at most so many residues.
+    #[arg(long, value_name = "N", default_value_t = usize::MAX)]
+    longest: usize,
+    /// So many chains, evenly spread over the split in file order; all by default.
+    #[arg(long, value_name = "N", default_value_t = usize::MAX)]
+    chains: usize,
+    /// Write every chain's scores, one JSON object a line.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print every chain's scores as JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Judges chain after chain and prints the table.
+pub fn run(args: Args) -> Result<()> {
+    let dataset = Dataset::open(&args.data).map_err(bad_input)?;
+    let fits: Vec<usize> =
+        dataset.split(args.split).into_iter().filter(|&i| dataset.entry(i).length <= args.longest).collect();
+    let chosen = spread(&fits, args.chains);
+    if chosen.is_empty() {
+        let file = args.data.display();
+        return Err(bad_input(format!(
+            "{file}: expected chains of the split `{}` of at most {} residues, found none",
+            args.split.name(),
+            args.longest
+        )));
+    }
+    let device = crate::device::Choice::Cpu.open(DTYPE.on_gpu())?;
+    let weights = choose(&args.model, args.params.as_deref())?;
+    let mut network = Network::open(&weights, args.config.as_deref(), DTYPE, device)?;
+    let recycles = args.recycles.unwrap_or(network.features.common.num_recycle);
+    let features = network.features.clone();
+    let model = network.model()?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    let bar = crate::console::bar(chosen.len() as u64);
+    let mut records: Vec<Record> = Vec::new();
+    for (number, &i) in chosen.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let entry = dataset.entry(i);
+        let chain = dataset.chain(i).map_err(anyhow::Error::from).map(|chain| known(entry, chain));
+        let judged = chain.and_then(|chain| {
+            Ok(record(model, &features, recycles, (&chain, entry.no_train_homolog, number as u64))?)
+        });
+        match judged {
+            Ok(record) => records.push(record),
+            Err(error) => eprintln!("ERROR  {}: {error:#}", entry.id),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let lines = records.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    if let Some(path) = &args.output {
+        let text = lines.iter().fold(String::new(), |all, line| all + line + "\n");
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    }
+    if args.json {
+        lines.iter().for_each(|line| println!("{line}"));
+    } else {
+        println!("{}", table(&records));
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Err(anyhow::Error::new(Interrupted));
+    }
+    if records.len() < chosen.len() {
+        anyhow::bail!("{} of {} chains could not be judged, see above", chosen.len() - records.len(), chosen.len());
+    }
+    Ok(())
+}
+
+/// Numbers of the matrix products.
+const DTYPE: Precision = Precision::F32;

@@ -1,0 +1,118 @@
+//! `foldry train RECIPE.toml`: train the folding network, in slices if wanted.
+
+use crate::commands::weights::sha256;
+use crate::failure::{Interrupted, bad_input};
+use crate::train_run;
+use anyhow::{Context, Result};
+use dataset::Dataset;
+use folding::recipe::Recipe;
+use folding::source::TrainingChains;
+use folding::task::FoldingTask;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use train::{Single, Weights};
+
+/// Train the folding network on a dataset as a recipe says.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The recipe, TOML (docs/training.md).
+    #[arg(value_name = "RECIPE.toml")]
+    recipe: PathBuf,
+    /// Go on from the newest checkpoint in the recipe's output.
+    #[arg(long)]
+    resume: bool,
+    /// Stop with a checkpoint after so many seconds; `--resume` goes on from there.
+    #[arg(long, value_name = "SECONDS")]
+    max_seconds: Option<u64>,
+}
+
+/// Trains until all steps are done, the time is over or Ctrl-C.
+pub fn run(args: Args) -> Result<()> {
+    let name = args.recipe.display();
+    let text = std::fs::read_to_string(&args.recipe)
+        .with_context(|| name.to_string())
+        .map_err(|e| bad_input(format!("{e:#}")))?;
+    let mut recipe = Recipe::parse(&text).map_err(|e| bad_input(format!("{name}: {e}")))?;
+    let beside = |path: &Path| args.recipe.parent().unwrap_or(Path::new("")).join(path);
+    recipe.dataset = beside(&recipe.dataset);
+    recipe.output = beside(&recipe.output);
+    recipe.init = recipe.init.as_deref().map(beside);
+    if args.max_seconds.is_some() {
+        recipe.train.max_seconds = args.max_seconds;
+    }
+
+    let named = train_run::network(&recipe.model, &beside(Path::new(&recipe.model)))?;
+    let network = named.network();
+    let dataset = Arc::new(Dataset::open(&recipe.dataset).map_err(bad_input)?);
+    let source = TrainingChains::new(
+        dataset.clone(),
+        &recipe.chains,
+        network.features.clone(),
+        recipe.sample.clone(),
+    );
+    if source.chains().is_empty() {
+        let file = recipe.dataset.display();
+        return Err(bad_input(format!("{file}: expected chains of the training split, found none that the recipe admits")));
+    }
+    let order = train_run::order(&dataset, source.chains(), recipe.train.seed)?;
+    let (parameters, origin) = train_run::initial(&network.config, &recipe)?;
+    let weights = Weights::new(parameters).map_err(bad_input)?;
+    recipe.train.about = serde_json::json!({
+        "model": named.json,
+        "sample": recipe.sample,
+        "chains": recipe.chains,
+        "violations": recipe.violations,
+        "validation": recipe.validation,
+        "dataset": dataset.set_id(),
+        "init": origin,
+        "recipe_sha256": sha256(&args.recipe)?.0,
+    });
+    let task = FoldingTask::new(network, recipe.violations, &recipe.validation, &dataset)?;
+    eprintln!(
+        "INFO train.start parameters={} chains={} steps={} batch={}",
+        weights.elements(),
+        source.chains().len(),
+        recipe.train.steps,
+        recipe.train.batch
+    );
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130); // asked twice: the last checkpoint is what there is
+        }
+        eprintln!("INFO train.stop stopping after this step, with a checkpoint; once more to stop at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    std::fs::create_dir_all(&recipe.output).with_context(|| recipe.output.display().to_string())?;
+    let mut trackers = train_run::trackers(&recipe)?;
+    let summary = train::run(
+        &recipe.train,
+        &weights,
+        &order,
+        &source,
+        &task,
+        &mut trackers,
+        &Single,
+        &recipe.output,
+        args.resume,
+        &stop,
+    )
+    .map_err(train_run::explain)?;
+    train_run::export(&recipe.output, &recipe.train, &text)?;
+    eprintln!(
+        "INFO train.done step={} samples={} skipped={} loss={} best={} folder={}",
+        summary.step,
+        summary.samples_seen,
+        summary.skipped,
+        summary.loss.map_or("-".into(), |l| format!("{l:.4}")),
+        summary.best.as_ref().map_or("-".into(), |b| format!("{:.4}", b.score)),
+        recipe.output.display()
+    );
+    if stop.load(Ordering::Relaxed) {
+        return Err(anyhow::Error::new(Interrupted));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Training samples from a dataset: only its training split, never a chain or a sequence held out.
+
+use crate::recipe::ChainFilter;
+use crate::{Known, Sample, SampleConfig};
+use dataset::{Chain, Dataset, Entry, Kind, Split};
+use features::FeatureConfig;
+use std::collections::HashSet;
+use std::sync::Arc;
+use train::{BoxError, DataSource, RngKey};
+
+/// Site of the trainer's randomness that samples are drawn with.
+const SITE: u32 = 0;
+
+/// The training split as samples.
+pub struct TrainingChains {
+    dataset: Arc<Dataset>,
+    chains: Vec<usize>,
+    features: FeatureConfig,
+    sample: SampleConfig,
+}
+
+impl TrainingChains {
+    /// Chains of the training split that `filter` admits and whose sequence is not held out.
+    pub fn new(
+        dataset: Arc<Dataset>,
+        filter: &ChainFilter,
+        features: FeatureConfig,
+        sample: SampleConfig,
+    ) -> Self {
+        let chains = training_view(dataset.entries(), filter);
+        Self { dataset, chains, features, sample }
+    }
+
+    /// Numbers of the chains in the dataset.
+    pub fn chains(&self) -> &[usize] {
+        &self.chains
+    }
+}
+
+/// Numbers of the chains that may be trained on: of the training split, admitted by `filter`, and with a sequence that
+/// no chain of the other splits has.
+pub fn training_view(entries: &[Entry], filter: &ChainFilter) -> Vec<usize> {
+    let held_out: HashSet<_> =
+        entries.iter().filter(|e| e.split != Split::Train).map(|e| e.sequence_hash).collect();
+    let admitted = |e: &Entry| {
+        e.split == Split::Train
+            && (filter.shortest..=filter.longest).contains(&e.length)
+            && !held_out.contains(&e.sequence_hash)
+    };
+    let all = entries.iter().enumerate().filter(|(_, e)| admitted(e)).map(|(i, _)| i);
+    all.take(filter.first.unwrap_or(usize::MAX)).collect()
+}
+
+impl DataSource for TrainingChains {
+    type Batch = Sample;
+
+    fn len(&self) -> u64 {
+        self.chains.len() as u64
+    }
+
+    fn get(&self, index: u64, key: RngKey) -> Result<Sample, BoxError> {
+        let i = self.chains[index as usize];
+        let chain = self.dataset.chain(i)?;
+        let known = known(self.dataset.entry(i), chain);
+        Ok(Sample::draw(&known, &self.features, &self.sample, key.site(SITE).u64())?)
+    }
+}
+
+/// A chain of a dataset with what its index says.
+pub fn known(entry: &Entry, chain: Chain) -> Known {
+    Known {
+        id: entry.id.clone(),
+        sequence: chain.sequence,
+        residue_index: chain.residue_index,
+        aatype: chain.aatype,
+        positions: chain.positions,
+        mask: chain.mask,
+        backbone_only: entry.kind == Kind::Backbone,
+        resolution: entry.resolution,
+        msa: chain.msa,
+    }
+}
