@@ -104,13 +104,32 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
-fn without_parameters_two_lines_say_how_to_get_them() {
+fn without_parameters_the_built_in_model_folds_and_says_how_good_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let output = foldry("data/examples/4mo0_A.fasta", folder.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    let output = foldry("data/examples/4mo0_A.a3m", folder.path()).output().unwrap();
     let text = stderr(&output);
-    assert_eq!(text.trim_end().lines().count(), 2, "{text}");
-    assert!(text.contains("foldry weights pull") && text.contains("--params FILE"), "{text}");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("built-in model mini") && text.contains("lDDT-Cα"), "{text}");
+    let summary = json(&folder.path().join("4mo0_A/summary.json"));
+    assert_eq!(summary["receipt"]["model"], "mini");
+    assert!(summary["ranking"][0]["mean_plddt"].as_f64().unwrap() > 0.0);
+    // From the sequence alone, without a single extra row; and by name.
+    let alone =
+        foldry("data/examples/2ayd_A.fasta", folder.path()).args(["--model", "mini"]).output().unwrap();
+    assert_eq!(alone.status.code(), Some(0), "{}", stderr(&alone));
+    assert!(folder.path().join("2ayd_A/rank_001.pdb").exists());
+}
+
+#[test]
+fn a_model_that_is_not_installed_is_asked_for_in_two_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = foldry("data/examples/4mo0_A.fasta", folder.path());
+    let output = command.args(["--model", "model_1_ptm"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let text = stderr(&output);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.contains("foldry weights pull model_1_ptm") && text.contains("--params FILE"), "{text}");
 }
 
 #[test]

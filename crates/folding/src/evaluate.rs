@@ -63,7 +63,8 @@ pub fn record(
     (chain, no_homolog, number): (&Known, bool, u64),
 ) -> Result<Record> {
     let aligned: Row = judge(model, chain, features, recycles, false)?.into();
-    let alone = if chain.depth() == 1 { aligned } else { judge(model, chain, features, recycles, true)?.into() };
+    let alone =
+        if chain.depth() == 1 { aligned } else { judge(model, chain, features, recycles, true)?.into() };
     Ok(Record {
         id: chain.id.clone(),
         length: chain.len(),
@@ -123,7 +124,10 @@ pub fn table(records: &[Record]) -> String {
         let pairs: Vec<Row> = records.iter().map(of).collect();
         let column = |f: fn(&Row) -> f64| pairs.iter().map(f).collect::<Vec<f64>>();
         if let Some(rho) = spearman(&column(|r| r.plddt), &column(|r| r.lddt_ca)) {
-            let _ = writeln!(text, "\nSpearman correlation of mean pLDDT and lDDT-Cα over chains, {name}: {rho:.3}");
+            let _ = writeln!(
+                text,
+                "\nSpearman correlation of mean pLDDT and lDDT-Cα over chains, {name}: {rho:.3}"
+            );
         }
     };
     rank("with alignment", |r| r.aligned);
@@ -148,8 +152,7 @@ mod tests {
             secondary: row(0.2),
             random: row(0.1),
         };
-        let text =
-            table(&[record(40, 1, true, 0.5), record(90, 20, false, 0.7), record(300, 3, false, 0.6)]);
+        let text = table(&[record(40, 1, true, 0.5), record(90, 20, false, 0.7), record(300, 3, false, 0.6)]);
         assert!(text.contains("| all | 3 | 0.600 / 0.300 / 9.0 | 0.500 / 0.250 |"), "{text}");
         assert!(text.contains("| without homologs in training | 1 | 0.500"), "{text}");
         assert!(text.contains("| 30–79 residues | 1 | 0.500") && !text.contains("128–255"), "{text}");

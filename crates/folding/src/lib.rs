@@ -13,6 +13,8 @@ pub mod evaluate;
 mod init;
 pub mod judge;
 mod known;
+#[cfg(test)]
+mod learns;
 pub mod recipe;
 mod sample;
 pub mod source;

@@ -105,7 +105,11 @@ impl Recipe {
         let (v, f) = (&self.validation, &self.chains);
         if v.chains == 0 || v.longest < 16 {
             let got = format!("{} chains of at most {}", v.chains, v.longest);
-            return Err(Error::Setting { key: "validation", expected: "at least 1 chain of 16 residues".into(), got });
+            return Err(Error::Setting {
+                key: "validation",
+                expected: "at least 1 chain of 16 residues".into(),
+                got,
+            });
         }
         if f.shortest > f.longest || f.first == Some(0) {
             let got = format!("{}..={}, first {:?}", f.shortest, f.longest, f.first);

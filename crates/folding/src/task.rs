@@ -51,7 +51,8 @@ impl FoldingTask {
     fn losses_at(&self, step: u64) -> LossConfig {
         let mut config = self.network.losses.clone();
         let on = self.violations.from_step.is_some_and(|from| step >= from);
-        config.structure_module.structural_violation_loss_weight = if on { self.violations.weight } else { 0.0 };
+        config.structure_module.structural_violation_loss_weight =
+            if on { self.violations.weight } else { 0.0 };
         config
     }
 
@@ -67,8 +68,7 @@ impl FoldingTask {
         for (pass, features) in sample.passes.iter().enumerate() {
             let model = if pass + 1 == passes { &tracked } else { &still };
             let features = std::slice::from_ref(features);
-            let outputs =
-                model.pass(features, previous, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
+            let outputs = model.pass(features, previous, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
             if pass + 1 == passes {
                 return losses(&outputs, sample, &self.losses_at(step));
             }
@@ -138,7 +138,9 @@ impl Task for FoldingTask {
 pub fn validation_view(entries: &[Entry], config: &ValidationConfig) -> Vec<usize> {
     let of = |no_homolog: bool| -> Vec<usize> {
         let fits = |e: &Entry| {
-            e.split == Split::Val && (16..=config.longest).contains(&e.length) && e.no_train_homolog == no_homolog
+            e.split == Split::Val
+                && (16..=config.longest).contains(&e.length)
+                && e.no_train_homolog == no_homolog
         };
         entries.iter().enumerate().filter(|(_, e)| fits(e)).map(|(i, _)| i).collect()
     };

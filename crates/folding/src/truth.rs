@@ -73,6 +73,7 @@ pub(crate) mod testing {
         m["pair_channel"] = 16.into();
         m["extra_msa_channel"] = 8.into();
         m["seq_channel"] = 24.into();
+        m["evoformer"]["triangle_attention_starting_node"]["num_head"] = 4.into();
         m["evoformer"]["msa_transition"]["num_intermediate_factor"] = 4.into();
         json["model"]["heads"]["structure_module"]["num_layer"] = 2.into();
         json

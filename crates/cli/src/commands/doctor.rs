@@ -71,7 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     writeln!(out, "estimate      256 residues, 512+1024 rows, 4 passes: about {time}, {memory}")?;
     writeln!(out, "GPU           {}", gpu_line())?;
     if weights.is_empty() {
-        writeln!(out, "weights       none installed: foldry weights pull model_1_ptm")?;
+        writeln!(out, "weights       built-in model mini only: foldry weights pull model_1_ptm")?;
     }
     for (i, w) in weights.iter().enumerate() {
         let label = if i == 0 { "weights" } else { "" };

@@ -108,7 +108,11 @@ pub fn run(args: Args) -> Result<()> {
         return Err(anyhow::Error::new(Interrupted));
     }
     if records.len() < chosen.len() {
-        anyhow::bail!("{} of {} chains could not be judged, see above", chosen.len() - records.len(), chosen.len());
+        anyhow::bail!(
+            "{} of {} chains could not be judged, see above",
+            chosen.len() - records.len(),
+            chosen.len()
+        );
     }
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use crate::device::Choice;
 use crate::disk;
+use crate::embedded;
 use crate::failure::{BadInput, Interrupted, bad_input, text};
-use crate::fold_run::{Fate, Network, Run, Settings, choose, fold_target, read_templates, sha256};
+use crate::fold_run::{Fate, Network, Run, Settings, Source, choose, fold_target, read_templates, sha256};
 use crate::precision::Precision;
 use anyhow::Context;
 use msa::{Limits, Target};
@@ -22,7 +23,7 @@ pub struct Args {
     /// Folder in which every target gets its own.
     #[arg(short, long, value_name = "DIR", default_value = "predictions")]
     output: PathBuf,
-    /// model_1 … model_5, model_1_ptm … model_5_ptm or finetuning_…; auto is what the parameters say, or the first installed.
+    /// mini (built in), model_1 … model_5, model_1_ptm … model_5_ptm or finetuning_…; auto is what the parameters say, or the first installed, or mini.
     #[arg(long, default_value = "auto")]
     model: String,
     /// Parameter file (.npz, .pt, .safetensors) instead of an installed one.
@@ -130,6 +131,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (targets, refused) = load(&args)?;
     let templates = read_templates(&args.templates)?;
     let chosen = choose(&args.model, args.params.as_deref())?;
+    if chosen.source == Source::Embedded {
+        eprintln!("NOTE  using the built-in model {}: {}", embedded::NAME, embedded::accuracy()?);
+        if args.model == "auto" {
+            eprintln!(
+                "      no other parameters are installed; `foldry weights pull model_1_ptm` gets AlphaFold's"
+            );
+        }
+    }
     let mut network = Network::open(&chosen, args.config.as_deref(), args.dtype, device)?;
     let settings = settings(&args, &mut network)?;
 

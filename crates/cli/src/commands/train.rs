@@ -45,15 +45,13 @@ pub fn run(args: Args) -> Result<()> {
     let named = train_run::network(&recipe.model, &beside(Path::new(&recipe.model)))?;
     let network = named.network();
     let dataset = Arc::new(Dataset::open(&recipe.dataset).map_err(bad_input)?);
-    let source = TrainingChains::new(
-        dataset.clone(),
-        &recipe.chains,
-        network.features.clone(),
-        recipe.sample.clone(),
-    );
+    let source =
+        TrainingChains::new(dataset.clone(), &recipe.chains, network.features.clone(), recipe.sample.clone());
     if source.chains().is_empty() {
         let file = recipe.dataset.display();
-        return Err(bad_input(format!("{file}: expected chains of the training split, found none that the recipe admits")));
+        return Err(bad_input(format!(
+            "{file}: expected chains of the training split, found none that the recipe admits"
+        )));
     }
     let order = train_run::order(&dataset, source.chains(), recipe.train.seed)?;
     let (parameters, origin) = train_run::initial(&network.config, &recipe)?;

@@ -10,7 +10,7 @@ mod receipt;
 mod target;
 mod templates;
 
-pub use choose::{choose, preset_of};
+pub use choose::{Source, choose, preset_of};
 pub use network::Network;
 pub use receipt::{Settings, sha256};
 pub use target::{Fate, Run, fold_target};

@@ -204,13 +204,15 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
 }
 
 /// The model's configuration without padding that no row would fill: the rows drawn are the same, masked
-/// rows change nothing, and a shallow alignment costs what it is worth. One extra row is kept.
+/// rows change nothing, and a shallow alignment costs what it is worth. One extra row is kept, but for networks
+/// whose configuration does not pad: they were trained without one.
 fn trimmed(config: &FeatureConfig, raw: &RawFeatures, templates: usize) -> FeatureConfig {
     let mut config = config.clone();
     let rows = raw.num_alignments();
     let clusters = config.num_clusters().min(rows);
     let reduce = config.common.reduce_msa_clusters_by_max_templates;
-    config.common.max_extra_msa = config.common.max_extra_msa.min(rows - clusters).max(1);
+    let least = usize::from(config.eval.fixed_size);
+    config.common.max_extra_msa = config.common.max_extra_msa.min(rows - clusters).max(least);
     config.eval.max_templates = templates;
     config.eval.max_msa_clusters = clusters + if reduce { templates } else { 0 };
     config.eval.fixed_size = true;

@@ -1,0 +1,179 @@
+//! Tests of the task as a whole: gradients reach every parameter, equal samples give equal losses, nothing held out is
+//! trained on.
+
+use crate::recipe::{ChainFilter, Network, ValidationConfig, Violations};
+use crate::source::{TrainingChains, training_view};
+use crate::task::{FoldingTask, validation_view};
+use crate::truth::testing::{config, features, helix, losses};
+use crate::{Known, Sample, SampleConfig};
+use candle_core::{Device, Tensor, Var};
+use dataset::{Chain, Dataset, Prepared, Split, Writer};
+use fold::Model;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use train::{DataSource, RngKey};
+
+const SEQUENCE: &str = "MKVLAWGDERTYPSFNHQICMKDLRW";
+
+/// Parameters none of which is zero, so that no layer hides another.
+fn noise() -> BTreeMap<String, Tensor> {
+    Model::parameters_by(&config(), |name, shape| {
+        let mut state = name.bytes().fold(7u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let values: Vec<f32> = (0..shape.iter().product::<usize>())
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let x = (state >> 40) as f32 / (1u32 << 24) as f32;
+                let scale = 1.0 / (*shape.last().unwrap_or(&1) as f32).sqrt();
+                if x < 0.5 { -scale * (x + 0.2) } else { scale * (x - 0.3) }
+            })
+            .collect();
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    })
+    .unwrap()
+}
+
+fn network() -> Network {
+    let mut features = features();
+    // So few clusters that rows are left for the extra stack.
+    features.eval.max_msa_clusters = 2;
+    Network { features, config: config(), losses: losses() }
+}
+
+/// A chain in a dataset; only its backbone if `bare`.
+fn chain(known: &Known, bare: bool) -> Chain {
+    let mut chain = Chain {
+        sequence: known.sequence.clone(),
+        residue_index: known.residue_index.clone(),
+        aatype: known.aatype.clone(),
+        positions: known.positions.clone(),
+        mask: known.mask.clone(),
+        msa: known.msa.clone(),
+    };
+    if bare {
+        for (mask, positions) in chain.mask.iter_mut().zip(&mut chain.positions) {
+            mask[chem::atoms::CB] = false;
+            positions[chem::atoms::CB] = [0.0; 3];
+        }
+    }
+    chain
+}
+
+/// Chains of all splits; `copy` is a training chain with the sequence of a test chain.
+fn dataset() -> Arc<Dataset> {
+    let folder = std::env::temp_dir().join(format!(
+        "foldry-learns-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("a.foldset");
+    let mut writer = Writer::create(&path, None).unwrap();
+    let other: String = SEQUENCE.chars().rev().collect();
+    for (id, sequence, split, bare) in [
+        ("one", SEQUENCE, Split::Train, false),
+        ("two", &SEQUENCE[..20], Split::Train, true),
+        ("held", &other, Split::Test, false),
+        ("copy", &other, Split::Train, true),
+        ("judge", &SEQUENCE[2..], Split::Val, true),
+        ("short", &SEQUENCE[..17], Split::Train, true),
+    ] {
+        let known = helix(sequence, 4);
+        let prepared = Prepared::new(id, "test", &chain(&known, bare)).unwrap();
+        writer.add(prepared.with_split(id, split, id == "judge")).unwrap();
+    }
+    writer.finish().unwrap();
+    let dataset = Dataset::open(&path).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    Arc::new(dataset)
+}
+
+fn sample_config() -> SampleConfig {
+    SampleConfig { crop: 19, recycles: 1, single_sequence: 0.0, clamped: 0.9 }
+}
+
+#[test]
+fn every_parameter_gets_a_finite_nonzero_gradient() {
+    let violations = Violations { from_step: Some(0), weight: 1.0 };
+    let held = ValidationConfig { chains: 1, longest: 64, recycles: 0 };
+    let task = FoldingTask::new(network(), violations, &held, &dataset()).unwrap();
+    let vars: BTreeMap<String, Var> =
+        noise().into_iter().map(|(name, t)| (name, Var::from_tensor(&t).unwrap())).collect();
+    let tensors = vars.iter().map(|(name, v)| (name.clone(), v.as_tensor().clone())).collect();
+    // Of the sizes drawn, two passes: parameters of recycling have gradients in the first pass too.
+    let sample = (0..20)
+        .map(|seed| Sample::draw(&helix(SEQUENCE, 3), &network().features, &sample_config(), seed).unwrap())
+        .find(|s| s.passes.len() == 2 && s.passes[1].num_extra() > 0)
+        .unwrap();
+    let total = task.losses(&tensors, &sample, 5).unwrap().total;
+    let grads = std::thread::scope(|s| {
+        let thread = std::thread::Builder::new().stack_size(1 << 28);
+        thread.spawn_scoped(s, || total.backward().unwrap()).unwrap().join().unwrap()
+    });
+    let mut without = Vec::new();
+    for (name, var) in &vars {
+        let grad = grads.get(var.as_tensor()).map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        let grad = grad.unwrap_or_default();
+        assert!(grad.iter().all(|g| g.is_finite()), "{name}");
+        if grad.iter().all(|g| *g == 0.0) {
+            without.push(name.as_str());
+        }
+    }
+    // Softmax and layer norm do not see a constant added to all keys' logits.
+    assert_eq!(without, Vec::<&str>::new(), "of {}", vars.len());
+}
+
+#[test]
+fn the_same_position_gives_the_same_sample_and_another_does_not() {
+    let source = TrainingChains::new(dataset(), &filter(16), network().features, sample_config());
+    let get = |step| source.get(0, RngKey::new(9, step, 1)).unwrap();
+    assert_eq!((get(3).passes, get(3).labels), (get(3).passes, get(3).labels));
+    assert_ne!(get(3).passes, get(4).passes);
+}
+
+fn filter(shortest: usize) -> ChainFilter {
+    ChainFilter { shortest, ..ChainFilter::default() }
+}
+
+#[test]
+fn nothing_held_out_enters_a_training_batch() {
+    let dataset = dataset();
+    let ids = |view: &[usize]| view.iter().map(|&i| dataset.entry(i).id.as_str()).collect::<Vec<_>>();
+    // `copy` has the sequence of a test chain, though its split says train.
+    assert_eq!(ids(&training_view(dataset.entries(), &filter(16))), ["one", "two", "short"]);
+    assert_eq!(ids(&training_view(dataset.entries(), &filter(18))), ["one", "two"]);
+    let one = ChainFilter { first: Some(1), ..filter(16) };
+    assert_eq!(ids(&training_view(dataset.entries(), &one)), ["one"]);
+    let judges = ValidationConfig { chains: 8, longest: 64, recycles: 0 };
+    assert_eq!(ids(&validation_view(dataset.entries(), &judges)), ["judge"]);
+
+    let source = TrainingChains::new(dataset.clone(), &filter(16), network().features, sample_config());
+    let held: BTreeSet<String> = dataset
+        .entries()
+        .iter()
+        .enumerate()
+        .filter(|(_, e)| e.split != Split::Train)
+        .map(|(i, _)| dataset.chain(i).unwrap().sequence)
+        .collect();
+    for position in 0..source.len() * 20 {
+        let sample = source.get(position % source.len(), RngKey::new(1, position, 0)).unwrap();
+        assert!(!["held", "judge", "copy"].contains(&sample.id.as_str()));
+        let seen: String = sample.labels.aatype.iter().map(|&a| chem::residue::letter(a) as char).collect();
+        assert!(held.iter().all(|h| !h.contains(&seen)), "{} is part of a held-out sequence", sample.id);
+    }
+}
+
+#[test]
+fn chains_without_extra_rows_have_a_loss() {
+    let held = ValidationConfig { chains: 1, longest: 64, recycles: 0 };
+    let task = FoldingTask::new(network(), Violations::default(), &held, &dataset()).unwrap();
+    let alone = SampleConfig { single_sequence: 1.0, ..sample_config() };
+    let sample = Sample::draw(&helix(SEQUENCE, 3), &network().features, &alone, 2).unwrap();
+    assert_eq!(sample.passes[0].num_extra(), 0);
+    let loss = task.losses(&noise(), &sample, 0).unwrap();
+    assert!(loss.total.to_scalar::<f32>().unwrap().is_finite());
+    // Violations are off before their step: the loss is another one after it.
+    let late = Violations { from_step: Some(7), weight: 1.0 };
+    let task = FoldingTask::new(network(), late, &held, &dataset()).unwrap();
+    let at = |step| task.losses(&noise(), &sample, step).unwrap().structure.unwrap().violations.is_some();
+    assert_eq!((at(6), at(7)), (false, true));
+}
