@@ -45,6 +45,9 @@ pub struct TrainConfig {
     pub log_every: u64,
     /// Checkpoints kept; older ones are removed once a newer one is safe.
     pub keep: usize,
+    /// Samples computed at once, each on one thread: faster than one on all threads where networks are small, for as many
+    /// times the memory. The numbers are the same, as far as the task's do not depend on its threads. At most `batch`.
+    pub together: usize,
     /// Threads that prepare samples; 0: each is prepared when it is needed.
     pub workers: usize,
     /// Samples prepared ahead.
@@ -89,6 +92,7 @@ impl Default for TrainConfig {
             validate_every: 0,
             log_every: 1,
             keep: 2,
+            together: 1,
             workers: 1,
             prefetch: 4,
             max_seconds: None,
@@ -99,12 +103,13 @@ impl Default for TrainConfig {
 }
 
 /// Settings that say how to run, not what comes out.
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
     "steps",
     "checkpoint_every",
     "validate_every",
     "log_every",
     "keep",
+    "together",
     "workers",
     "prefetch",
     "max_seconds",
@@ -126,6 +131,10 @@ impl TrainConfig {
         at_least("prefetch", self.prefetch as u64, 1)?;
         if self.steps >= 1 << 32 || self.batch >= u64::from(u32::MAX) {
             return Err(Error::config("steps and batch", "below 2^32", self.steps.max(self.batch)));
+        }
+        at_least("together", self.together as u64, 1)?;
+        if self.together > 1024 {
+            return Err(Error::config("together", "at most 1024", self.together));
         }
         if self.workers > 1024 {
             return Err(Error::config("workers", "at most 1024", self.workers));

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 /// candle walks the tape, and frees it, by recursion: this is enough for networks of full depth. Only what is used of it
 /// is ever taken.
-const STACK: usize = 1 << 30;
+pub(crate) const STACK: usize = 1 << 30;
 
 /// How a call of [`run`] ended.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,16 +1,19 @@
-//! One step: samples one after the other, their gradients summed in f32 in order, one update.
+//! One step: samples one after the other or a few at once, their gradients summed in f32 in order, one update.
 
 use crate::adamw::{AdamW, BLOCK};
 use crate::collective::Collective;
 use crate::config::TrainConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gradients;
 use crate::layout::{BUCKET, Layout};
 use crate::philox::RngKey;
 use crate::prefetch::{Prefetch, Sample};
+use crate::run::STACK;
 use crate::task::{DataSource, StepCtx, Task};
 use crate::weights::Weights;
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,6 +31,8 @@ pub(crate) struct Model<'a> {
     sums: Vec<f32>,
     own: Vec<Range<usize>>,
     blocks: Vec<(Range<usize>, bool)>,
+    /// One thread each, if several samples are computed at once.
+    lanes: Vec<ThreadPool>,
 }
 
 /// What a step did, over all ranks but for `reasons` and `scalars`.
@@ -53,11 +58,13 @@ pub(crate) struct StepOut {
 /// Weighted sums by name: (Σ weight, Σ weight · value).
 pub(crate) type Sums = BTreeMap<String, (f64, f64)>;
 
-/// A sample that was used.
+/// A sample that can be used.
 struct Used {
     weight: f64,
     loss: f64,
     scalars: BTreeMap<String, f64>,
+    grads: GradStore,
+    norm: f64,
 }
 
 impl<'a> Model<'a> {
@@ -76,7 +83,8 @@ impl<'a> Model<'a> {
         let (own, blocks) = (layout.own(), layout.own_blocks(BLOCK));
         let adam = AdamW::new(pick(&masters, &own));
         let sums = vec![0.0; layout.total()];
-        Ok(Self { config, weights, collective, layout, masters, adam, sums, own, blocks })
+        let lanes = if config.together > 1 { lanes(config.together)? } else { Vec::new() };
+        Ok(Self { config, weights, collective, layout, masters, adam, sums, own, blocks, lanes })
     }
 
     /// Sets parameters and state from vectors over all parameters.
@@ -124,23 +132,33 @@ impl<'a> Model<'a> {
         let weights = Arc::new(self.weights.working(self.config.matrices)?);
         let share = self.config.batch / self.collective.world() as u64;
         let mut out = StepOut::default();
-        for nth in 0..share {
-            let micro = (self.collective.rank() as u64 * share + nth) as u32;
-            let key = RngKey::new(self.config.seed, step, micro);
-            let ctx = StepCtx { step, steps: self.config.steps, micro, key, weights: weights.clone() };
-            match self.sample(samples.next(), task, &ctx)? {
-                Ok(used) => {
-                    out.used += 1;
-                    out.weight += used.weight;
-                    out.loss += used.weight * used.loss;
-                    for (name, value) in used.scalars {
-                        let sum = out.scalars.entry(name).or_default();
-                        *sum = (sum.0 + used.weight, sum.1 + used.weight * value);
+        let mut nth = 0;
+        while nth < share {
+            let mut group = Vec::new();
+            for lane in 0..(self.lanes.len() as u64).clamp(1, share - nth) {
+                let micro = (self.collective.rank() as u64 * share + nth + lane) as u32;
+                let key = RngKey::new(self.config.seed, step, micro);
+                let ctx = StepCtx { step, steps: self.config.steps, micro, key, weights: weights.clone() };
+                group.push((samples.next(), ctx));
+            }
+            nth += group.len() as u64;
+            for (micro, found) in self.together(group, task)? {
+                match found {
+                    Ok(used) => {
+                        out.used += 1;
+                        out.weight += used.weight;
+                        out.loss += used.weight * used.loss;
+                        let factor = used.weight * gradients::clip(used.norm, self.config.clip_sample_norm);
+                        gradients::add(self.weights, &used.grads, factor as f32, &mut self.sums)?;
+                        for (name, value) in used.scalars {
+                            let sum = out.scalars.entry(name).or_default();
+                            *sum = (sum.0 + used.weight, sum.1 + used.weight * value);
+                        }
                     }
-                }
-                Err(reason) => {
-                    out.skipped += 1;
-                    out.reasons.push(format!("skipped sample {micro} of step {step}: {reason}"));
+                    Err(reason) => {
+                        out.skipped += 1;
+                        out.reasons.push(format!("skipped sample {micro} of step {step}: {reason}"));
+                    }
                 }
             }
         }
@@ -154,13 +172,31 @@ impl<'a> Model<'a> {
         Ok(out)
     }
 
-    /// Adds one sample's gradient to the sums, or says why it cannot be used.
-    fn sample<T: Task>(
-        &mut self,
-        sample: Sample<T::Batch>,
+    /// The samples of `group`, each in a lane of its own, in order.
+    fn together<T: Task>(
+        &self,
+        group: Vec<(Sample<T::Batch>, StepCtx)>,
         task: &T,
-        ctx: &StepCtx,
-    ) -> Result<std::result::Result<Used, String>> {
+    ) -> Result<Vec<(u32, Found)>>
+    where
+        T::Batch: Send,
+    {
+        if self.lanes.is_empty() {
+            return group.into_iter().map(|(s, ctx)| Ok((ctx.micro, self.sample(s, task, &ctx)?))).collect();
+        }
+        std::thread::scope(|scope| {
+            let lanes = group.into_iter().zip(&self.lanes);
+            let running: Vec<_> = lanes
+                .map(|((sample, ctx), lane)| {
+                    scope.spawn(move || lane.install(|| Ok((ctx.micro, self.sample(sample, task, &ctx)?))))
+                })
+                .collect();
+            running.into_iter().map(|r| r.join().map_err(|_| Error::Panicked("training"))?).collect()
+        })
+    }
+
+    /// One sample's loss and gradient, or why it cannot be used.
+    fn sample<T: Task>(&self, sample: Sample<T::Batch>, task: &T, ctx: &StepCtx) -> Result<Found> {
         let out = match sample.and_then(|batch| task.loss(&batch, ctx)) {
             Ok(out) => out,
             Err(error) => return Ok(Err(error.to_string())),
@@ -184,9 +220,7 @@ impl<'a> Model<'a> {
         if !norm.is_finite() {
             return Ok(Err(format!("the norm of its gradient is {norm}")));
         }
-        let factor = out.weight * gradients::clip(norm, self.config.clip_sample_norm);
-        gradients::add(self.weights, &grads, factor as f32, &mut self.sums)?;
-        Ok(Ok(Used { weight: out.weight, loss, scalars: out.scalars }))
+        Ok(Ok(Used { weight: out.weight, loss, scalars: out.scalars, grads, norm }))
     }
 
     /// Reduces the sums, clips, and updates this rank's part; then everyone gets all parameters.
@@ -215,6 +249,19 @@ impl<'a> Model<'a> {
         self.sums = sums;
         Ok(())
     }
+}
+
+/// What became of a sample.
+type Found = std::result::Result<Used, String>;
+
+/// Pools of one thread: what runs in one is serial, so that small operations do not wait for each other's threads.
+fn lanes(n: usize) -> Result<Vec<ThreadPool>> {
+    let lane = |i| {
+        let pool = ThreadPoolBuilder::new().num_threads(1).stack_size(STACK);
+        pool.thread_name(move |_| format!("lane {i}")).build()
+    };
+    let made: std::result::Result<_, _> = (0..n).map(lane).collect();
+    made.map_err(|e| Error::Io { path: "training threads".into(), source: std::io::Error::other(e) })
 }
 
 /// The one number of a loss.
