@@ -9,7 +9,7 @@ pub const NAME: &str = "mini";
 pub const WEIGHTS: &[u8] = include_bytes!("../../../data/models/mini.safetensors");
 
 /// What its header says of its accuracy.
-const ACCURACY: &str = "foldry.accuracy";
+pub const ACCURACY: &str = "foldry.accuracy";
 
 /// Parameters and header.
 ///

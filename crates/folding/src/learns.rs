@@ -23,7 +23,9 @@ fn noise() -> BTreeMap<String, Tensor> {
             .map(|_| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let x = (state >> 40) as f32 / (1u32 << 24) as f32;
-                let scale = 1.0 / (*shape.last().unwrap_or(&1) as f32).sqrt();
+                // Wide moves, so that residues lie apart when they are recycled.
+                let wide = if name.contains("bb_update") { 100.0 } else { 1.0 };
+                let scale = wide / (*shape.last().unwrap_or(&1) as f32).sqrt();
                 if x < 0.5 { -scale * (x + 0.2) } else { scale * (x - 0.3) }
             })
             .collect();
@@ -74,7 +76,7 @@ fn dataset() -> Arc<Dataset> {
         ("two", &SEQUENCE[..20], Split::Train, true),
         ("held", &other, Split::Test, false),
         ("copy", &other, Split::Train, true),
-        ("judge", &SEQUENCE[2..], Split::Val, true),
+        ("judge", "WYDRKEHNQGTSPFMLIVCAAWYDRK", Split::Val, true),
         ("short", &SEQUENCE[..17], Split::Train, true),
     ] {
         let known = helix(sequence, 4);
@@ -102,7 +104,7 @@ fn every_parameter_gets_a_finite_nonzero_gradient() {
     // Of the sizes drawn, two passes: parameters of recycling have gradients in the first pass too.
     let sample = (0..20)
         .map(|seed| Sample::draw(&helix(SEQUENCE, 3), &network().features, &sample_config(), seed).unwrap())
-        .find(|s| s.passes.len() == 2 && s.passes[1].num_extra() > 0)
+        .find(|s| s.passes.len() == 2 && s.passes[1].num_extra() > 1)
         .unwrap();
     let total = task.losses(&tensors, &sample, 5).unwrap().total;
     let grads = std::thread::scope(|s| {
@@ -114,11 +116,12 @@ fn every_parameter_gets_a_finite_nonzero_gradient() {
         let grad = grads.get(var.as_tensor()).map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
         let grad = grad.unwrap_or_default();
         assert!(grad.iter().all(|g| g.is_finite()), "{name}");
-        if grad.iter().all(|g| *g == 0.0) {
+        // This one adds the same to all keys' logits, which softmax does not see.
+        let unseen = name == "structure_module.ipa.linear_b.bias";
+        if grad.iter().all(|g| *g == 0.0) && !unseen {
             without.push(name.as_str());
         }
     }
-    // Softmax and layer norm do not see a constant added to all keys' logits.
     assert_eq!(without, Vec::<&str>::new(), "of {}", vars.len());
 }
 

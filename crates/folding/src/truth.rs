@@ -61,7 +61,6 @@ pub(crate) mod testing {
     use features::FeatureConfig;
     use fold::Config;
     use losses::LossConfig;
-    use msa::Msa;
     use serde_json::Value;
 
     fn json() -> Value {
@@ -94,7 +93,7 @@ pub(crate) mod testing {
         serde_json::from_value(json()["data"].clone()).unwrap()
     }
 
-    /// An ideal helix of this sequence, backbone with Cβ, numbered from `first`, with an alignment of three rows.
+    /// An ideal helix of this sequence, backbone with Cβ, numbered from `first`, with an alignment of five rows.
     pub fn helix(sequence: &str, first: i32) -> Known {
         let aatype: Vec<u8> = sequence.bytes().map(|l| chem::residue::aatype_of_letter(l).unwrap()).collect();
         let mut known = Known {
@@ -132,10 +131,16 @@ pub(crate) mod testing {
             known.mask.push(mask);
         }
         let shifted: String = sequence.chars().rev().collect();
-        let text = format!(">q\n{sequence}\n>a\n{shifted}\n>b\n-{}\n", &shifted[1..]);
+        let turned = |n: usize| format!("{}{}", &shifted[n..], &shifted[..n]);
+        let text = format!(
+            ">q\n{sequence}\n>a\n{shifted}\n>b\n-{}\n>c\n{}\n>d\n{}\n",
+            &shifted[1..],
+            turned(3),
+            turned(5)
+        );
         let (msa, _) = msa::a3m::parse("t.a3m", text.as_bytes(), &msa::Limits::default()).unwrap();
+        assert_eq!(msa.rows(), 5);
         known.msa = Some(msa);
-        assert_eq!(known.msa.as_ref().map(Msa::rows), Some(3));
         known
     }
 }

@@ -1,14 +1,17 @@
 //! `foldry eval`: judge parameters on a split of a dataset, beside baselines.
 
+use crate::embedded::ACCURACY;
 use crate::failure::{Interrupted, bad_input};
 use crate::fold_run::{Network, choose};
 use crate::precision::Precision;
 use anyhow::{Context, Result};
 use dataset::{Dataset, Split};
+use folding::accuracy::median;
 use folding::evaluate::{Record, record, table};
 use folding::source::known;
 use folding::task::spread;
-use std::path::PathBuf;
+use nn::files::safetensors;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,6 +45,9 @@ pub struct Args {
     /// Write every chain's scores, one JSON object a line.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write the medians into the header of the parameter file (.safetensors), where `foldry fold` reads them.
+    #[arg(long, requires = "params")]
+    record: bool,
     /// Print every chain's scores as JSON instead of the table.
     #[arg(long)]
     json: bool,
@@ -99,6 +105,9 @@ pub fn run(args: Args) -> Result<()> {
         let text = lines.iter().fold(String::new(), |all, line| all + line + "\n");
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
+    if let Some(path) = args.params.as_deref().filter(|_| args.record && !stop.load(Ordering::Relaxed)) {
+        write_down(path, &accuracy_text(&records, args.split, args.longest))?;
+    }
     if args.json {
         lines.iter().for_each(|line| println!("{line}"));
     } else {
@@ -115,6 +124,28 @@ pub fn run(args: Args) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The medians in a sentence.
+fn accuracy_text(records: &[Record], split: Split, longest: usize) -> String {
+    let mid =
+        |f: fn(&Record) -> f64| median(&records.iter().map(f).collect::<Vec<f64>>()).unwrap_or_default();
+    let length =
+        if longest == usize::MAX { String::new() } else { format!(" of at most {longest} residues") };
+    format!(
+        "median lDDT-Cα {:.2} with alignment, {:.2} from the sequence alone, on {} chains{length} of the {} split",
+        mid(|r| r.aligned.lddt_ca),
+        mid(|r| r.alone.lddt_ca),
+        records.len(),
+        split.name()
+    )
+}
+
+/// Puts what was measured into the header of a parameter file.
+fn write_down(path: &Path, accuracy: &str) -> Result<()> {
+    let (arrays, mut metadata) = safetensors::read(path).map_err(bad_input)?;
+    metadata.insert(ACCURACY.into(), accuracy.into());
+    Ok(safetensors::write(path, &arrays, &metadata)?)
 }
 
 /// Numbers of the matrix products.

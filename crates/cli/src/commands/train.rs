@@ -29,6 +29,7 @@ pub struct Args {
 
 /// Trains until all steps are done, the time is over or Ctrl-C.
 pub fn run(args: Args) -> Result<()> {
+    nn::cpu::keep_freed_memory(); // every step takes the same memory again
     let name = args.recipe.display();
     let text = std::fs::read_to_string(&args.recipe)
         .with_context(|| name.to_string())
