@@ -1,12 +1,14 @@
 //! One line of a dataset's index: what is known of a chain without reading its record.
 
 use crate::Date;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
 /// What a chain may be used for. The three never mix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Split {
     /// Parameters are fitted to it.
     #[default]
@@ -47,7 +49,8 @@ impl FromStr for Split {
 }
 
 /// Which atoms a chain has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// N, CA, C and O at most: losses of side chains are masked.
     Backbone,

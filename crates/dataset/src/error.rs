@@ -1,5 +1,6 @@
 //! What can be wrong with a dataset or with what it is made from.
 
+use crate::Split;
 use nn::files::FileError;
 use std::path::PathBuf;
 
@@ -56,6 +57,23 @@ pub enum Error {
         place: String,
         /// Expected and found.
         what: String,
+    },
+    /// A sequence is in two splits.
+    #[error(
+        "chain {other} ({other_split}) has the sequence of {held_out} ({split}); {count} chains in all have \
+         one of another split"
+    )]
+    Leak {
+        /// The chain of the split that is to stay clean.
+        held_out: String,
+        /// Its split.
+        split: Split,
+        /// The chain that should not be there.
+        other: String,
+        /// Its split.
+        other_split: Split,
+        /// How many such chains there are.
+        count: usize,
     },
     /// Several files that do not belong together.
     #[error("{file}: {what}")]

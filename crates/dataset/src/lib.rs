@@ -13,15 +13,21 @@ mod entry;
 mod error;
 mod file;
 pub mod ingest;
+mod leaks;
 mod read;
 pub mod record;
 #[cfg(test)]
 mod sample;
+mod sampling;
+mod stats;
 mod write;
 
 pub use chain::Chain;
 pub use date::Date;
 pub use entry::{Entry, Kind, Split};
 pub use error::Error;
+pub use leaks::Leak;
 pub use read::Dataset;
+pub use sampling::weights;
+pub use stats::{Bin, Counts, Stats, stats};
 pub use write::{Prepared, Writer, Written};

@@ -178,6 +178,26 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes chains out again; returns what the index would have said of them. Their bytes stay in the file.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
+        let mut removed = Vec::new();
+        for part in &mut self.parts {
+            let rows = std::mem::take(&mut part.rows).into_iter();
+            let (stay, go): (Vec<_>, Vec<_>) = rows.partition(|(entry, _)| keep(entry));
+            part.rows = stay;
+            removed.extend(go.into_iter().map(|(entry, _)| entry));
+        }
+        for entry in &removed {
+            self.ids.remove(&entry.id);
+        }
+        removed
+    }
+
+    /// What the index will say of the chains so far, in order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.parts.iter().flat_map(|part| &part.rows).map(|(entry, _)| entry)
+    }
+
     /// Chains added so far.
     pub fn len(&self) -> usize {
         self.ids.len()

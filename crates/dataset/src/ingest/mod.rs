@@ -3,19 +3,29 @@
 //! Jobs run on all threads and their results are taken in order, so the file is the same on any number of
 //! them. What cannot be read or is refused is reported and stops nothing.
 
+mod clusters;
+mod filters;
+mod folder;
 mod packed;
 mod report;
 mod splits;
 mod structures;
 mod table;
+#[cfg(test)]
+mod tests;
 
+pub use clusters::Clusters;
+pub use filters::Filters;
+pub use folder::{Alignments, Folder, has_alignments, has_structures};
 pub use packed::{Packed, is_packed};
 pub use report::{Reason, Refused, Report};
 pub use splits::{Row, Splits};
 
-use crate::{Chain, Date, Error, Prepared, Split, Writer};
+use crate::leaks::Holders;
+use crate::{Chain, Date, Entry, Error, Prepared, Split, Writer};
 use rayon::prelude::*;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A chain as a source gives it.
 #[derive(Clone, Debug)]
@@ -49,8 +59,8 @@ pub trait Source {
 }
 
 /// Who is told how far the work is, and may stop it.
-pub trait Watch {
-    /// Called now and then with the jobs done of all.
+pub trait Watch: Sync {
+    /// Called on any thread with the jobs done of all.
     fn progress(&self, done: usize, of: usize);
     /// Shall the work stop?
     fn stopped(&self) -> bool;
@@ -64,78 +74,109 @@ impl Watch for () {
     }
 }
 
+/// What becomes of chains.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Which are good enough.
+    pub filters: Filters,
+    /// Cluster and split by id. Without any, all are training chains of their own clusters.
+    pub splits: Splits,
+    /// Chains that `splits` does not name are training chains; else they are refused. A table that lists only
+    /// held-out chains wants this, one that lists all chains does not.
+    pub unlisted_train: bool,
+    /// Clusters by id, before those of `splits`.
+    pub clusters: Clusters,
+}
+
 /// Jobs that are in memory together.
 const BATCH: usize = 256;
 
-/// Reads all sources into `writer`.
+/// Reads all sources into `writer`. A chain whose sequence is in another split too stays in one alone: test
+/// before val before train.
 ///
 /// # Errors
 /// What the writer or a source says; refused chains are in the report instead. `Ok(None)` if it was stopped.
 pub fn ingest(
     sources: &mut [Box<dyn Source>],
-    splits: &Splits,
+    settings: &Settings,
     writer: &mut Writer,
     watch: &dyn Watch,
 ) -> Result<Option<Report>, Error> {
     let mut report = Report::default();
     let mut seen: HashMap<String, String> = HashMap::new();
-    let mut done = 0;
+    let done = AtomicUsize::new(0);
     let all: usize = sources.iter().map(|s| s.jobs()).sum();
     for source in sources {
-        loop {
-            if watch.stopped() {
-                return Ok(None);
-            }
-            let mut batch = Vec::with_capacity(BATCH);
-            while batch.len() < BATCH {
-                match source.next() {
-                    Some(job) => batch.push(job?),
-                    None => break,
-                }
-            }
+        while !watch.stopped() {
+            let batch = (0..BATCH).map_while(|_| source.next()).collect::<Result<Vec<Job>, Error>>()?;
             if batch.is_empty() {
                 break;
             }
-            done += batch.len();
-            let finish = |job: Job| -> Vec<_> { job().into_iter().map(|f| finished(f?, splits)).collect() };
+            let finish = |job: Job| -> Vec<Result<_, Refused>> {
+                let found = if watch.stopped() { Vec::new() } else { job() };
+                let results = found.into_iter().map(|f| finished(f?, settings)).collect();
+                watch.progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
+                results
+            };
             let results: Vec<_> = batch.into_par_iter().map(finish).collect();
             for result in results.into_iter().flatten() {
-                match result {
-                    Err(refused) => report.refused.push(refused),
-                    Ok((prepared, notes)) => {
-                        let entry = prepared.entry();
-                        if let Some(first) = seen.get(&entry.id) {
-                            let what = format!("there is a chain of this id already, from {first}");
-                            report.refused.push(Refused::new(&entry.id, &entry.source, Reason::SameId, what));
-                            continue;
-                        }
-                        seen.insert(entry.id.clone(), entry.source.clone());
-                        report.notes.extend(notes.into_iter().map(|note| (entry.id.clone(), note)));
-                        report.kept += 1;
-                        writer.add(prepared)?;
+                let (prepared, notes) = match result {
+                    Ok(kept) => kept,
+                    Err(refused) => {
+                        report.refused.push(refused);
+                        continue;
                     }
+                };
+                let Entry { id, source, .. } = prepared.entry().clone();
+                if let Some(first) = seen.get(&id) {
+                    let what = format!("there is a chain of this id already, from {first}");
+                    report.refused.push(Refused::new(&id, &source, Reason::SameId, what));
+                    continue;
                 }
+                report.notes.extend(notes.into_iter().map(|note| (id.clone(), note)));
+                seen.insert(id, source);
+                writer.add(prepared)?;
             }
-            watch.progress(done, all);
         }
     }
+    if watch.stopped() {
+        return Ok(None);
+    }
+    report.refused.extend(separate(writer));
+    report.kept = writer.len();
     Ok(Some(report))
 }
 
-/// Gives a chain its split and makes its record.
-fn finished(found: Found, splits: &Splits) -> Result<(Prepared, Vec<String>), Refused> {
-    let Found { id, source, chain, resolution, date, notes } = found;
-    let own = Row { cluster: id.clone(), split: Split::Train, no_train_homolog: false };
-    let row = match splits.get(&id) {
-        Some(row) => row,
-        None if splits.is_empty() => &own,
-        None => {
-            let what = "the split table does not have it".to_string();
-            return Err(Refused::new(&id, &source, Reason::NotInSplit, what));
-        }
+/// Gives a chain its cluster and split and makes its record, or says why not.
+fn finished(found: Found, settings: &Settings) -> Result<(Prepared, Vec<String>), Refused> {
+    let refuse = |reason, what| Err(Refused::new(&found.id, &found.source, reason, what));
+    let row = settings.splits.get(&found.id);
+    if row.is_none() && !settings.splits.is_empty() && !settings.unlisted_train {
+        return refuse(Reason::NotInSplit, "the split table does not name it".to_string());
+    }
+    if let Some((reason, what)) = settings.filters.refuse(&found) {
+        return refuse(reason, what);
+    }
+    let prepared = match Prepared::new(&found.id, &found.source, &found.chain) {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(Reason::Unreadable, error.to_string()),
     };
-    let prepared = Prepared::new(&id, &source, &chain)
-        .map_err(|e| Refused::new(&id, &source, Reason::Unreadable, e.to_string()))?;
-    let prepared = prepared.with_split(&row.cluster, row.split, row.no_train_homolog);
-    Ok((prepared.with_origin(resolution, date), notes))
+    let cluster = settings.clusters.get(&found.id).or(row.map(|r| r.cluster.as_str())).unwrap_or(&found.id);
+    let (split, alone) = row.map_or((Split::Train, false), |r| (r.split, r.no_train_homolog));
+    let prepared = prepared.with_split(cluster, split, alone).with_origin(found.resolution, found.date);
+    Ok((prepared, found.notes))
+}
+
+/// Takes chains out whose sequence another split has.
+fn separate(writer: &mut Writer) -> Vec<Refused> {
+    let mut holders = Holders::default();
+    writer.entries().enumerate().for_each(|(i, e)| holders.add(i, e));
+    let names: Vec<(String, Split)> = writer.entries().map(|e| (e.id.clone(), e.split)).collect();
+    let removed = writer.retain(|entry| holders.other(entry).is_none());
+    let refuse = |entry: Entry| {
+        let (other, split) = holders.other(&entry).map(|i| names[i].clone()).unwrap_or_default();
+        let what = format!("it is in {}, and {other} in {split} has its sequence", entry.split);
+        Refused::new(&entry.id, &entry.source, Reason::HeldOut, what)
+    };
+    removed.into_iter().map(refuse).collect()
 }

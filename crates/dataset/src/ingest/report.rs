@@ -9,8 +9,20 @@ use std::io::{self, Write};
 pub enum Reason {
     /// The file or the chain's data cannot be read.
     Unreadable,
+    /// Resolution too low.
+    Resolution,
+    /// Too late, or without a date where one is asked for.
+    Date,
+    /// Too short or too long.
+    Length,
+    /// Most of the sequence is one type of residue.
+    OneType,
+    /// Too few residues have coordinates.
+    Unresolved,
     /// Another chain has its id.
     SameId,
+    /// A chain of another split has its sequence.
+    HeldOut,
     /// There is a split table, and it does not name the chain.
     NotInSplit,
 }
@@ -20,7 +32,13 @@ impl Reason {
     pub fn name(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::Resolution => "resolution",
+            Self::Date => "date",
+            Self::Length => "length",
+            Self::OneType => "one-type",
+            Self::Unresolved => "unresolved",
             Self::SameId => "same-id",
+            Self::HeldOut => "held-out",
             Self::NotInSplit => "not-in-split",
         }
     }

@@ -35,7 +35,7 @@ impl Splits {
         Self::parse(&place, &text(&place, bytes)?)
     }
 
-    fn parse(place: &str, text: &str) -> Result<Self, Error> {
+    pub(super) fn parse(place: &str, text: &str) -> Result<Self, Error> {
         let mut table = Table::new(place, text)?;
         let (id, split) = (table.column("id")?, table.column("split")?);
         let cluster = table.column_beginning("cluster")?;

@@ -5,18 +5,37 @@
 
 use crate::chain::{MAX_CELLS, MAX_RESIDUES};
 use msa::{Limits, Msa};
+use std::collections::HashSet;
 
 pub(crate) fn put(out: &mut Vec<u8>, msa: &Msa) {
-    for row in 1..msa.rows() {
-        let mut insertions = msa.deletions(row).iter().peekable();
-        for (column, (&letter, query)) in msa.row(row).iter().zip(msa.query()).enumerate() {
-            if let Some(insertion) = insertions.next_if(|d| d.column as usize == column) {
-                out.extend_from_slice(insertion.count.to_string().as_bytes());
-            }
-            out.push(if letter == *query { b'.' } else { letter });
+    (1..msa.rows()).for_each(|row| put_row(out, msa.query(), msa, row));
+}
+
+fn put_row(out: &mut Vec<u8>, query: &[u8], msa: &Msa, row: usize) {
+    let mut insertions = msa.deletions(row).iter().peekable();
+    for (column, (&letter, query)) in msa.row(row).iter().zip(query).enumerate() {
+        if let Some(insertion) = insertions.next_if(|d| d.column as usize == column) {
+            out.extend_from_slice(insertion.count.to_string().as_bytes());
         }
-        out.push(b'\n');
+        out.push(if letter == *query { b'.' } else { letter });
     }
+    out.push(b'\n');
+}
+
+/// One alignment from several of the same width: rows in the order given, of equal rows the first, as AF2
+/// joins its searches; at most `max_rows` with the query. `None` if no row is left but the query.
+pub(crate) fn join(sequence: &str, parts: &[Msa], max_rows: usize) -> Result<Option<Msa>, String> {
+    let query = sequence.as_bytes();
+    let mut seen = HashSet::from([query]);
+    let most = max_rows.min(MAX_CELLS / query.len().max(1));
+    let (mut text, mut depth) = (Vec::new(), 1);
+    for (msa, row) in parts.iter().flat_map(|msa| (1..msa.rows()).map(move |row| (msa, row))) {
+        if depth < most && seen.insert(msa.row(row)) {
+            put_row(&mut text, query, msa, row);
+            depth += 1;
+        }
+    }
+    if depth == 1 { Ok(None) } else { take(sequence, depth, &text).map(Some) }
 }
 
 /// Most residues that all insertions of an alignment may have together.
