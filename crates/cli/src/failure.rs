@@ -20,7 +20,7 @@ pub struct Interrupted;
 
 impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("interrupted, finished targets are kept")
+        f.write_str("interrupted, what was finished is kept")
     }
 }
 

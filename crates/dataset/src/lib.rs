@@ -26,6 +26,7 @@ pub use chain::Chain;
 pub use date::Date;
 pub use entry::{Entry, Kind, Split};
 pub use error::Error;
+pub use file::name::{exists, report as report_path};
 pub use leaks::Leak;
 pub use read::Dataset;
 pub use sampling::weights;

@@ -1,6 +1,7 @@
 //! One subcommand a file: `Args` says what it takes, `run` does it.
 
 pub mod bench;
+pub mod data;
 pub mod doctor;
 pub mod eval;
 pub mod fold;

@@ -34,6 +34,22 @@ pub(crate) fn whole(path: &Path) -> Option<(PathBuf, usize)> {
     Some((path.with_file_name(name), number.parse().ok()?))
 }
 
+/// The file of a set that is there already: the whole, or its first part.
+pub fn exists(path: &Path) -> Option<PathBuf> {
+    [path.to_path_buf(), part(path, 0)].into_iter().find(|p| p.exists())
+}
+
+/// Where the report of an ingest is by default: beside the set, `train.report.tsv`, also for its parts.
+pub fn report(path: &Path) -> PathBuf {
+    let set = whole(path).map_or(path.to_path_buf(), |(set, _)| set);
+    let mut name = match set.extension() {
+        Some(ending) if ending == ENDING => set.file_stem().unwrap_or_default().to_os_string(),
+        _ => set.file_name().unwrap_or_default().to_os_string(),
+    };
+    name.push(".report.tsv");
+    set.with_file_name(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +61,9 @@ mod tests {
         {
             assert_eq!(part(Path::new(set), 7), Path::new(name));
             assert_eq!(whole(Path::new(name)), Some((PathBuf::from(set), 7)));
+        }
+        for name in ["a/train.foldset", "a/train.000.foldset", "a/train"] {
+            assert_eq!(report(Path::new(name)), Path::new("a/train.report.tsv"));
         }
         assert_eq!(whole(Path::new("train.foldset")), None);
         assert_eq!(whole(Path::new("train.1234.foldset")), None);

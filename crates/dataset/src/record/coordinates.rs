@@ -10,8 +10,8 @@ use crate::cursor::Cursor;
 
 /// Order in which slots are stored: what others count from comes first.
 const ORDER: [usize; SLOTS] = [CA, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
-/// Bound of a coordinate, hundredths of an Å.
-const BOUND: i32 = 100_000_000;
+/// Bound of a coordinate, hundredths of an Å: the last whose f32 is below 10⁶ Å.
+const BOUND: i32 = 99_999_996;
 
 /// Hundredths of an Å.
 type Point = [i32; 3];

@@ -11,6 +11,8 @@ pub(crate) mod alignment;
 pub(crate) mod bits;
 pub(crate) mod coordinates;
 pub(crate) mod slots;
+#[cfg(test)]
+mod tests;
 
 use crate::chain::{MAX_CELLS, MAX_RESIDUES};
 use crate::cursor::{Cursor, put_signed};
