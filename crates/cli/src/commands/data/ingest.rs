@@ -120,7 +120,7 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         true => Ok(share),
         false => Err(bad_input(format!("--{name} {share}: expected a share from 0 to 1"))),
     };
-    if !(args.max_resolution > 0.0) {
+    if args.max_resolution.is_nan() || args.max_resolution <= 0.0 {
         return Err(bad_input(format!("--max-resolution {}: expected more than 0 Å", args.max_resolution)));
     }
     let filters = Filters {
