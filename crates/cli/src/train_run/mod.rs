@@ -8,13 +8,13 @@ pub use described::{Described, described};
 use crate::failure::bad_input;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use dataset::Dataset;
+use dataset::{Dataset, Split};
 use folding::recipe::{Network, Recipe};
 use nn::files::{Dtype, safetensors};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-use train::{Jsonl, Tracker, TrainConfig, Weighted, checkpoint};
+use train::{Jsonl, Progress, TensorBoard, Tracker, TrainConfig, Weighted, checkpoint};
 
 /// A network as a recipe names it, with the text its weights will carry.
 pub struct Named {
@@ -50,15 +50,9 @@ pub fn network(name: &str, file: &Path) -> Result<Named> {
 ///
 /// # Errors  if no chain has a weight.
 pub fn order(dataset: &Dataset, chains: &[usize], seed: u64) -> Result<Weighted> {
-    let mut sizes: BTreeMap<&str, f64> = BTreeMap::new();
-    for &i in chains {
-        *sizes.entry(&dataset.entry(i).cluster).or_default() += 1.0;
-    }
-    let weight = |&i: &usize| {
-        let e = dataset.entry(i);
-        e.length.clamp(256, 512) as f64 / 512.0 / sizes[e.cluster.as_str()]
-    };
-    let weights: Vec<f64> = chains.iter().map(weight).collect();
+    let all = dataset::weights(dataset, Split::Train);
+    let of: BTreeMap<usize, f64> = dataset.split(Split::Train).into_iter().zip(all).collect();
+    let weights: Vec<f64> = chains.iter().map(|i| of.get(i).copied().unwrap_or(0.0)).collect();
     Weighted::new(&weights, seed).map_err(bad_input)
 }
 
@@ -86,7 +80,11 @@ pub fn initial(config: &fold::Config, recipe: &Recipe) -> Result<(BTreeMap<Strin
 ///
 /// # Errors  if a file cannot be opened.
 pub fn trackers(recipe: &Recipe) -> Result<Vec<Box<dyn Tracker>>> {
-    Ok(vec![Box::new(Jsonl::new(&recipe.output.join("metrics.jsonl")))])
+    Ok(vec![
+        Box::new(Jsonl::new(&recipe.output.join("metrics.jsonl"))),
+        Box::new(TensorBoard::new(&recipe.output.join("tensorboard"))),
+        Box::new(Progress::new()),
+    ])
 }
 
 /// Errors of a run in the words of the command line: what the user can mend is bad input.
