@@ -169,7 +169,13 @@ impl TrainConfig {
             _ => unreachable!("a struct of plain fields"),
         };
         all.retain(|name, _| !FREE.contains(&name.as_str()));
-        all.insert("about".into(), self.about.clone());
+        // Part by part, so that an error names the one that differs.
+        match &self.about {
+            Value::Object(parts) => {
+                all.extend(parts.iter().map(|(name, part)| (format!("about.{name}"), part.clone())));
+            }
+            other => drop(all.insert("about".into(), other.clone())),
+        }
         all
     }
 
@@ -218,5 +224,7 @@ mod tests {
         assert_eq!(config.hash(), TrainConfig { steps: 9, workers: 7, ..config.clone() }.hash());
         assert_ne!(config.hash(), TrainConfig { lr: 0.1, ..config.clone() }.hash());
         assert_ne!(config.hash(), TrainConfig { about: "other".into(), ..config.clone() }.hash());
+        let parts = TrainConfig { about: serde_json::json!({"crop": 3}), ..config };
+        assert_eq!(parts.fixed()["about.crop"], 3);
     }
 }

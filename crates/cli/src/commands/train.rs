@@ -1,6 +1,5 @@
 //! `foldry train RECIPE.toml`: train the folding network, in slices if wanted.
 
-use crate::commands::weights::sha256;
 use crate::failure::{Interrupted, bad_input};
 use crate::train_run;
 use anyhow::{Context, Result};
@@ -65,7 +64,6 @@ pub fn run(args: Args) -> Result<()> {
         "validation": recipe.validation,
         "dataset": dataset.set_id(),
         "init": origin,
-        "recipe_sha256": sha256(&args.recipe)?.0,
     });
     let task = FoldingTask::new(network, recipe.violations, &recipe.validation, &dataset)?;
     eprintln!(

@@ -65,6 +65,23 @@ fn accumulating_four_is_a_batch_of_four() {
 }
 
 #[test]
+fn samples_at_once_give_the_numbers_of_one_after_the_other() {
+    let source = Samples::new(11);
+    let trained = |together: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = TrainConfig { steps: 3, batch: 5, together, ..super::config() };
+        let (summary, weights) = train(folder.path(), &config, &source, false);
+        (summary.unwrap(), bits(&weights))
+    };
+    let one = trained(1);
+    assert_eq!((one.0.step, one.0.samples_seen), (3, 15));
+    assert_ne!(one.1, bits(&Mlp::weights(super::config().seed).unwrap()));
+    // Neither divides the batch.
+    assert_eq!(trained(2), one);
+    assert_eq!(trained(3), one);
+}
+
+#[test]
 fn a_schedule_scales_the_step() {
     // The first AdamW step is the rate times the sign, nearly: half the rate, half the step.
     let source = Samples::new(11);

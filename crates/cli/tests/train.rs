@@ -1,0 +1,126 @@
+//! `foldry train`, `eval` and `fold` as a user runs them one after the other, on the example chains.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn foldry(args: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foldry"));
+    command.args(args).current_dir(folder).env("FOLDRY_WEIGHTS", folder.join("none")).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A dataset of two training chains, one for validation, one for test; a network of one block; a recipe.
+fn prepare(folder: &Path) {
+    std::fs::create_dir(folder.join("in")).unwrap();
+    for id in ["1jos_A", "2ayd_A", "4mo0_A", "5pal_A"] {
+        for (from, to) in [("ref.pdb", "pdb"), ("a3m", "a3m")] {
+            let from = root(&format!("data/examples/{id}.{from}"));
+            std::fs::copy(from, folder.join(format!("in/{id}.{to}"))).unwrap();
+        }
+    }
+    let split = "id\tcluster\tsplit\n5pal_A\tx\ttest\n4mo0_A\ty\tval\n";
+    std::fs::write(folder.join("split.tsv"), split).unwrap();
+    let args = ["data", "ingest", "in", "-o", "set.foldset", "--split", "split.tsv", "--unlisted", "train"];
+    let done = foldry(&args, folder);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let text = std::fs::read_to_string(root("data/models/mini.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config["model"]["embeddings_and_evoformer"]["evoformer_num_block"] = 1.into();
+    config["model"]["heads"]["structure_module"]["num_layer"] = 2.into();
+    std::fs::write(folder.join("tiny.json"), config.to_string()).unwrap();
+    recipe(folder, 4, "run", "");
+}
+
+fn recipe(folder: &Path, steps: u32, output: &str, more: &str) {
+    let text = format!(
+        "model = 'tiny.json'\ndataset = 'set.foldset'\noutput = '{output}'\n{more}\n\
+         [sample]\ncrop = 24\nrecycles = 1\n\
+         [train]\nsteps = {steps}\nbatch = 3\ntogether = 2\nlr = 1e-3\nvalidate_every = 2\ncheckpoint_every = 2\n\
+         [validation]\nchains = 1\nlongest = 90\nrecycles = 0\n"
+    );
+    std::fs::write(folder.join(format!("{output}.toml")), text).unwrap();
+}
+
+fn weights(folder: &Path, output: &str) -> nn::files::Arrays {
+    nn::files::read(&folder.join(output).join("model.safetensors")).unwrap().1
+}
+
+#[test]
+fn a_model_is_trained_in_slices_judged_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    prepare(folder);
+
+    let whole = foldry(&["train", "run.toml"], folder);
+    assert_eq!(whole.status.code(), Some(0), "{}", stderr(&whole));
+    assert!(stderr(&whole).contains("step=4 samples=12 skipped=0"), "{}", stderr(&whole));
+    let again = foldry(&["train", "run.toml"], folder);
+    assert_eq!(again.status.code(), Some(2), "a new run where one is: {}", stderr(&again));
+
+    // The same in two slices ends with the same averages of the same step.
+    recipe(folder, 2, "slices", "");
+    assert!(foldry(&["train", "slices.toml"], folder).status.success());
+    recipe(folder, 4, "slices", "");
+    let rest = foldry(&["train", "slices.toml", "--resume"], folder);
+    assert_eq!(rest.status.code(), Some(0), "{}", stderr(&rest));
+    assert_eq!(weights(folder, "slices"), weights(folder, "run"));
+
+    // Another crop would be another run: the setting is named.
+    let text = std::fs::read_to_string(folder.join("slices.toml")).unwrap();
+    std::fs::write(folder.join("slices.toml"), text.replace("crop = 24", "crop = 25")).unwrap();
+    let other = foldry(&["train", "slices.toml", "--resume"], folder);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(
+        stderr(&other).contains("setting about.sample: expected {\"clamped\":0.9,\"crop\":24"),
+        "{}",
+        stderr(&other)
+    );
+
+    // Judged on the chain held out, and written down.
+    let params = "run/model.bf16.safetensors";
+    let args = ["eval", "--data", "set.foldset", "--split", "test", "--params", params, "--record"];
+    let judged = foldry(&args, folder);
+    assert_eq!(judged.status.code(), Some(0), "{}", stderr(&judged));
+    assert!(String::from_utf8_lossy(&judged.stdout).contains("| all | 1 |"));
+
+    // The file alone is enough to fold with: it says what network it is of.
+    let input = root("data/examples/2ayd_A.a3m");
+    let folded = foldry(&["fold", input.to_str().unwrap(), "-o", "out", "--params", params], folder);
+    assert_eq!(folded.status.code(), Some(0), "{}", stderr(&folded));
+    assert!(folder.join("out/2ayd_A/rank_001.pdb").exists());
+
+    // And to go on from.
+    recipe(folder, 1, "tuned", &format!("init = '{params}'"));
+    let tuned = foldry(&["train", "tuned.toml"], folder);
+    assert_eq!(tuned.status.code(), Some(0), "{}", stderr(&tuned));
+    let (_, header) = nn::files::safetensors::read(&folder.join(params)).unwrap();
+    assert!(header["foldry.accuracy"].contains("1 chains of the test split"), "{header:?}");
+}
+
+#[test]
+fn bad_recipes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    prepare(folder);
+    let told = |word: &str, args: &[&str]| {
+        let done = foldry(args, folder);
+        assert!(stderr(&done).contains(word), "{word}: {}", stderr(&done));
+        assert_eq!(done.status.code(), Some(2), "{word}");
+    };
+    told("none.toml", &["train", "none.toml"]);
+    told("a checkpoint to resume", &["train", "run.toml", "--resume"]);
+    recipe(folder, 1, "a", "dataset_ = 'x'");
+    told("dataset_", &["train", "a.toml"]);
+    recipe(folder, 1, "b", "init = 'tiny.json'");
+    told("tiny.json", &["train", "b.toml"]);
+    std::fs::write(folder.join("tiny.json"), "{}").unwrap();
+    told("tiny.json", &["train", "run.toml"]);
+    told("expected chains of the split `val`", &["eval", "--data", "set.foldset", "--longest", "20"]);
+}
