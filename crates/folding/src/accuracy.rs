@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(spearman(&[1.0, 2.0, 5.0], &[10.0, 20.0, 21.0]), Some(1.0));
         assert_eq!(spearman(&[1.0, 2.0, 5.0], &[3.0, 2.0, 1.0]), Some(-1.0));
         assert_eq!(spearman(&[1.0, 1.0, 1.0], &[3.0, 2.0, 1.0]), None);
-        // scipy.stats.spearmanr([1, 2, 2, 4], [1, 3, 2, 4])
+        // By hand: ranks 0, 1.5, 1.5, 3 and 0, 2, 1, 3 give 4.5/√(4.5·5).
         assert!(
             (spearman(&[1.0, 2.0, 2.0, 4.0], &[1.0, 3.0, 2.0, 4.0]).unwrap() - 0.948_683_298).abs() < 1e-8
         );

@@ -1,6 +1,7 @@
 //! What scores mean: chains built without a network, to be scored like predictions.
 
 use crate::Known;
+use crate::random::Random;
 use chem::atoms::{C, CA, N};
 use std::f64::consts::PI;
 
@@ -53,15 +54,9 @@ pub fn secondary_structure(truth: &Known) -> Vec<[f32; 3]> {
 
 /// A chain of random (φ, ψ): helix or strand with a chance of one half each, drawn anew for each residue.
 pub fn random(residues: usize, seed: u64) -> Vec<[f32; 3]> {
-    let mut state = seed;
-    let torsions: Vec<[f64; 2]> = (0..residues)
-        .map(|_| {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            if (z ^ (z >> 31)) >> 63 == 0 { HELIX } else { STRAND }
-        })
-        .collect();
+    let mut random = Random(seed);
+    let torsions: Vec<[f64; 2]> =
+        (0..residues).map(|_| if random.next() >> 63 == 0 { HELIX } else { STRAND }).collect();
     from_torsions(&torsions)
 }
 

@@ -1,5 +1,6 @@
 //! How parameters start. AF2 Suppl. 1.11.4; scales as in AlphaFold's `modules.py` and `folding.py`.
 
+use crate::random::Random;
 use candle_core::Tensor;
 use fold::{Config, Model};
 use std::collections::BTreeMap;
@@ -69,40 +70,11 @@ pub fn initial_parameters(config: &Config, seed: u64) -> fold::Result<BTreeMap<S
             }
             Fill::Glorot => {
                 let bound = (6.0 / (shape[0] + shape[1]) as f32).sqrt();
-                (0..n).map(|_| bound * (2.0 * random.uniform() - 1.0)).collect()
+                (0..n).map(|_| bound * (2.0 * random.open_uniform() - 1.0)).collect()
             }
         };
         Ok(Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?)
     })
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// In (0, 1).
-    fn uniform(&mut self) -> f32 {
-        ((self.next() >> 41) as f32 + 0.5) / (1u64 << 23) as f32
-    }
-
-    /// Standard normal within ±2, by Box and Muller.
-    fn truncated_normal(&mut self) -> f32 {
-        loop {
-            let radius = (-2.0 * self.uniform().ln()).sqrt();
-            let x = radius * (std::f32::consts::TAU * self.uniform()).cos();
-            if x.abs() <= 2.0 {
-                return x;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

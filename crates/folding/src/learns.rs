@@ -142,10 +142,10 @@ fn nothing_held_out_enters_a_training_batch() {
     let dataset = dataset();
     let ids = |view: &[usize]| view.iter().map(|&i| dataset.entry(i).id.as_str()).collect::<Vec<_>>();
     // `copy` has the sequence of a test chain, though its split says train.
-    assert_eq!(ids(&training_view(dataset.entries(), &filter(16))), ["one", "two", "short"]);
-    assert_eq!(ids(&training_view(dataset.entries(), &filter(18))), ["one", "two"]);
+    assert_eq!(ids(&training_view(&dataset, &filter(16))), ["one", "two", "short"]);
+    assert_eq!(ids(&training_view(&dataset, &filter(18))), ["one", "two"]);
     let one = ChainFilter { first: Some(1), ..filter(16) };
-    assert_eq!(ids(&training_view(dataset.entries(), &one)), ["one"]);
+    assert_eq!(ids(&training_view(&dataset, &one)), ["one"]);
     let judges = ValidationConfig { chains: 8, longest: 64, recycles: 0 };
     assert_eq!(ids(&validation_view(dataset.entries(), &judges)), ["judge"]);
 

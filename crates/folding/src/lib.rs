@@ -15,6 +15,7 @@ pub mod judge;
 mod known;
 #[cfg(test)]
 mod learns;
+mod random;
 pub mod recipe;
 mod sample;
 pub mod source;

@@ -1,5 +1,6 @@
 //! One training sample: features of every pass and labels of the same window. AF2 Suppl. 1.2.7–1.2.9, 1.11.5.
 
+use crate::random::Random;
 use crate::{Error, Known, Result};
 use features::{Duplicates, FeatureConfig, ModelInput, RawFeatures, process};
 use losses::{LabelInputs, Labels};
@@ -70,7 +71,7 @@ impl Sample {
     /// # Errors  [`Error::Chain`] if the parts of the chain do not fit; [`Error::Features`], [`Error::Loss`].
     pub fn draw(chain: &Known, features: &FeatureConfig, config: &SampleConfig, seed: u64) -> Result<Self> {
         chain.check()?;
-        let mut seeds = Seeds(seed);
+        let mut seeds = Random(seed);
         let recycles = (seeds.uniform() * (config.recycles + 1) as f64) as usize;
         let alone = seeds.uniform() < config.single_sequence;
         let clamp = if seeds.uniform() < config.clamped { 1.0 } else { 0.0 };
@@ -136,24 +137,6 @@ fn labels(chain: &Known, window: std::ops::Range<usize>, clamp: f32) -> Result<L
         labels.place_beta_on_backbone();
     }
     Ok(labels)
-}
-
-/// SplitMix64: one seed makes all draws of a sample.
-struct Seeds(u64);
-
-impl Seeds {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// In [0, 1).
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl TrainingChains {
         features: FeatureConfig,
         sample: SampleConfig,
     ) -> Self {
-        let chains = training_view(dataset.entries(), filter);
+        let chains = training_view(&dataset, filter);
         Self { dataset, chains, features, sample }
     }
 
@@ -39,15 +39,12 @@ impl TrainingChains {
 
 /// Numbers of the chains that may be trained on: of the training split, admitted by `filter`, and with a sequence that
 /// no chain of the other splits has.
-pub fn training_view(entries: &[Entry], filter: &ChainFilter) -> Vec<usize> {
-    let held_out: HashSet<_> =
-        entries.iter().filter(|e| e.split != Split::Train).map(|e| e.sequence_hash).collect();
-    let admitted = |e: &Entry| {
-        e.split == Split::Train
-            && (filter.shortest..=filter.longest).contains(&e.length)
-            && !held_out.contains(&e.sequence_hash)
+pub fn training_view(dataset: &Dataset, filter: &ChainFilter) -> Vec<usize> {
+    let leaks: HashSet<usize> = dataset.leaks().into_iter().map(|leak| leak.other).collect();
+    let admitted = |&i: &usize| {
+        (filter.shortest..=filter.longest).contains(&dataset.entry(i).length) && !leaks.contains(&i)
     };
-    let all = entries.iter().enumerate().filter(|(_, e)| admitted(e)).map(|(i, _)| i);
+    let all = dataset.split(Split::Train).into_iter().filter(admitted);
     all.take(filter.first.unwrap_or(usize::MAX)).collect()
 }
 

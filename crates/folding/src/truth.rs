@@ -6,7 +6,7 @@ use fold::Outputs;
 use losses::{HeadOutputs, Labels, LossConfig, Losses, MsaTruth, StructureOutputs};
 
 /// The outputs of a pass as the losses take them.
-pub fn head_outputs(outputs: &Outputs) -> HeadOutputs {
+fn head_outputs(outputs: &Outputs) -> HeadOutputs {
     let (s, logits) = (&outputs.structure, &outputs.logits);
     HeadOutputs {
         structure_module: StructureOutputs {

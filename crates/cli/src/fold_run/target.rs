@@ -341,6 +341,20 @@ mod tests {
         }
     }
 
+    /// A network that was trained without padding never sees a row of it.
+    #[test]
+    fn networks_that_do_not_pad_get_no_row_of_padding() {
+        let query = msa::Msa::single("MKVLAWGDEYFRNQ", "q");
+        let raw = RawFeatures::new("MKVLAWGDEYFRNQ", &[&query], Duplicates::Drop).unwrap();
+        let rows = |fixed_size: bool| {
+            let mut config = FeatureConfig::preset("model_5").unwrap();
+            config.eval.fixed_size = fixed_size;
+            let set = features::process(&raw, &trimmed(&config, &raw, 0), 1).unwrap();
+            (set.samples[0].num_msa(), set.samples[0].num_extra())
+        };
+        assert_eq!((rows(true), rows(false)), ((1, 1), (1, 0)));
+    }
+
     /// The network says the same of padded features and of trimmed ones without their empty templates.
     #[test]
     fn trimming_changes_no_prediction() {

@@ -4,7 +4,8 @@ use crate::failure::bad_input;
 use anyhow::Result;
 use features::ModelInput;
 use fold::Outputs;
-use losses::{HeadOutputs, LabelInputs, Labels, LossConfig, Losses, MsaTruth, StructureOutputs};
+use folding::truth::{losses_of, masked_rows};
+use losses::{LabelInputs, Labels, LossConfig, Losses};
 use nn::files::Arrays;
 
 /// Every head's loss and the total. `sample` comes with its residues' numbers as they were given.
@@ -46,31 +47,12 @@ pub fn losses(
         use_clamped_fape: scalar("use_clamped_fape").unwrap_or(1.0),
     })
     .map_err(bad_input)?;
-    let (true_msa, bert_mask) = match (&sample.true_msa, &sample.bert_mask) {
-        (Some(rows), Some(mask)) => {
-            (rows.iter().map(|&a| a.clamp(0, 22) as u8).collect::<Vec<u8>>(), flat(mask))
-        }
-        _ if outputs.logits.masked_msa.is_none() => (vec![], vec![]),
-        _ => {
+    let rows = match masked_rows(sample) {
+        Some(rows) => rows,
+        None if outputs.logits.masked_msa.is_none() => (vec![], vec![]),
+        None => {
             return Err(bad_input("features: `true_msa` and `bert_mask` are needed for the masked-MSA loss"));
         }
     };
-    let s = &outputs.structure;
-    let heads = HeadOutputs {
-        structure_module: StructureOutputs {
-            traj: s.traj.clone(),
-            frames_rot: s.frames_rotation.clone(),
-            frames_trans: s.frames_translation.clone(),
-            atom14: s.atom14.clone(),
-            angles_sin_cos: s.angles.clone(),
-            unnormalized_angles_sin_cos: s.unnormalized_angles.clone(),
-            final_atom_positions: s.atom37.clone(),
-        },
-        distogram: outputs.logits.distogram.clone(),
-        masked_msa: outputs.logits.masked_msa.clone(),
-        predicted_lddt: outputs.logits.predicted_lddt.clone(),
-        predicted_aligned_error: outputs.logits.predicted_aligned_error.clone(),
-        experimentally_resolved: outputs.logits.experimentally_resolved.clone(),
-    };
-    Ok(losses::total(&heads, &truth, &MsaTruth { true_msa: &true_msa, bert_mask: &bert_mask }, config)?)
+    Ok(losses_of(outputs, &truth, (&rows.0, &rows.1), config)?)
 }

@@ -1,6 +1,6 @@
 //! Clusters as `mmseqs easy-cluster` or `createtsv` write them: representative, tab, member.
 
-use super::table::text;
+use super::table;
 use crate::Error;
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,10 +17,8 @@ impl Clusters {
     /// # Errors
     /// [`Error::Source`] naming the line: not two fields, or a chain in two clusters.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let place = path.display().to_string();
-        let bytes =
-            msa::read(path, &msa::Limits::default()).map_err(|e| Error::source(&place, e.to_string()))?;
-        Self::parse(&place, &text(&place, bytes)?)
+        let (place, text) = table::read(path)?;
+        Self::parse(&place, &text)
     }
 
     pub(super) fn parse(place: &str, text: &str) -> Result<Self, Error> {

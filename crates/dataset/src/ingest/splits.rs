@@ -1,6 +1,6 @@
 //! Which chain belongs to which cluster and split.
 
-use super::table::{Table, text};
+use super::table::{self, Table};
 use crate::{Error, Split};
 use std::collections::HashMap;
 use std::path::Path;
@@ -29,10 +29,8 @@ impl Splits {
     /// # Errors
     /// [`Error::Source`] naming the line.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let place = path.display().to_string();
-        let bytes =
-            msa::read(path, &msa::Limits::default()).map_err(|e| Error::source(&place, e.to_string()))?;
-        Self::parse(&place, &text(&place, bytes)?)
+        let (place, text) = table::read(path)?;
+        Self::parse(&place, &text)
     }
 
     pub(super) fn parse(place: &str, text: &str) -> Result<Self, Error> {

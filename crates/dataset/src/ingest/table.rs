@@ -1,6 +1,7 @@
 //! Tab-separated tables with a header line.
 
 use crate::Error;
+use std::path::Path;
 
 /// Rows of a table by the names of its columns.
 pub(crate) struct Table<'a> {
@@ -61,6 +62,14 @@ impl<'a> Fields<'a> {
     pub fn get(&self, column: usize) -> &'a str {
         self.fields[column]
     }
+}
+
+/// Text of a file, which may be compressed, and its name in messages.
+pub(crate) fn read(path: &Path) -> Result<(String, String), Error> {
+    let place = path.display().to_string();
+    let bytes = msa::read(path, &msa::Limits::default()).map_err(|e| Error::source(&place, e.to_string()))?;
+    let text = text(&place, bytes)?;
+    Ok((place, text))
 }
 
 /// Text of a file's bytes.

@@ -106,6 +106,7 @@ fn refused(report: &Path) -> anyhow::Result<Option<BTreeMap<String, usize>>> {
         Err(error) => return Err(bad_input(format!("{}: {error}", report.display()))),
     };
     let mut counts = BTreeMap::new();
+    // Behind the header, the third column; notes are of chains that were kept.
     for reason in text.lines().skip(1).filter_map(|l| l.split('\t').nth(2)).filter(|r| *r != "note") {
         *counts.entry(reason.to_string()).or_default() += 1;
     }

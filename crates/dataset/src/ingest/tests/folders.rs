@@ -31,12 +31,6 @@ fn made(length: usize, shift: u8, chain: &str, cif: bool) -> String {
     if cif { structure::write_modelcif(&made, &Provenance::default()) } else { structure::write_pdb(&made) }
 }
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, bytes).unwrap();
-}
-
 fn make(folder: &Path) {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(MIXED.as_bytes()).unwrap();

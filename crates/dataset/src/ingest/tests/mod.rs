@@ -7,6 +7,13 @@ use super::*;
 use crate::Dataset;
 use std::path::Path;
 
+/// A file of a source, with its folders.
+fn write(folder: &Path, name: &str, bytes: &[u8]) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
 /// Runs an ingest into `folder/out.foldset` and opens what it made.
 fn run(folder: &Path, source: Box<dyn Source>, settings: &Settings) -> (Dataset, Report) {
     let path = folder.join("out.foldset");

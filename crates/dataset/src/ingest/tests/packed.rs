@@ -17,12 +17,6 @@ fn planes(i: i16, first: bool) -> [i16; 12] {
     [-80 - i, 90, 80, step[0], step[1], step[2], 120, -70, 50 + i, 200, 100, -60]
 }
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, bytes).unwrap();
-}
-
 fn make(folder: &Path) {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(INDEX.as_bytes()).unwrap();

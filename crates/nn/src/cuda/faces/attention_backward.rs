@@ -2,11 +2,12 @@
 //! `layer_norm_project_backward.cu`, and matrix products for the weights.
 
 use super::attention::Sizes;
+use super::gate_output_backward::{Attended, Ungated, gate_output_backward};
 use super::{int, two_products};
-use crate::cuda::arguments::{AttentionBackward, GateOutputBackward, PadRows, Projected};
-use crate::cuda::backward::{BackwardJob, End, Matrix};
+use crate::cuda::arguments::{AttentionBackward, PadRows, Projected};
+use crate::cuda::backward::{BackwardJob, End};
 use crate::cuda::geometry::AttendingBackward;
-use crate::cuda::machine::{Launch, Memory, Precision};
+use crate::cuda::machine::{Launch, Memory};
 use candle_core::Result;
 
 /// Inputs as in `ops/attention`.
@@ -28,46 +29,8 @@ pub(crate) fn attention_backward(job: &BackwardJob<'_>, heads: usize, per_column
     let stats = job.floats(2 * rows * heads)?;
     let o = sizes.attend(job, &attending, (&qkv, bias.as_ref()), stats.address)?;
 
-    let [d_o, dgate, gated] = [job.values(rows * hd)?, job.values(rows * hd)?, job.values(rows * hd)?];
-    let grad_rows = if job.wants(9) { Some(job.values(rows * c)?) } else { None };
-    let (gate_weight, out_weight) = (job.weights([7])?, job.weights([9])?);
-    let arguments = GateOutputBackward {
-        x: job.at(0),
-        grad: job.grad(),
-        norm_scale: job.at(2),
-        norm_offset: job.at(3),
-        gate_weight: gate_weight.address,
-        gate_bias: job.at(8),
-        o: o.address,
-        out_weight: out_weight.address,
-        d_o: d_o.address,
-        dgate: dgate.address,
-        gated: gated.address,
-        grad_rows: grad_rows.as_ref().map_or(0, |rows| rows.address),
-        stride0: sizes.x_strides.0 as i64,
-        stride1: sizes.x_strides.1 as i64,
-        n0: int(batch),
-        n1: int(n),
-        c: int(c),
-        hv: int(hd),
-        slots: int(gate.slots),
-        o_rows: 0,
-    };
-    // SAFETY: x and its gradient are [n0, n1, c], everything made here [batch·n, hd] or [batch·n, c].
-    unsafe { job.launch_rows("gate_output_backward", "gate_output_backward", &gate, &arguments)? };
-    if let Some(grad_rows) = grad_rows {
-        let factors = (job.matrix(grad_rows.address, c), job.matrix(gated.address, hd));
-        // SAFETY: both have a row for each of x.
-        unsafe { job.weight(9, rows, factors, 1.0, false)? };
-    }
-    drop(gated);
-    let grad = Matrix { address: job.grad(), row: c, width: c, precision: Precision::F32 };
-    // SAFETY: as above.
-    unsafe {
-        job.bias(10, rows, grad, 0)?;
-        job.bias(8, rows, job.matrix(dgate.address, hd), 0)?;
-    }
-
+    let attended = Attended { o: &o, o_rows: 0, n: (batch, n), strides: sizes.x_strides, c, hd };
+    let Ungated { d_o, dgate, gate_weight } = gate_output_backward(job, &gate, &attended)?;
     let dqkv = core(job, &sizes, &back, (&qkv, bias.as_ref()), (&o, &stats, &d_o))?;
     drop((qkv, bias, o, stats, d_o));
 

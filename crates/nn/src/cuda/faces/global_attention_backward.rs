@@ -1,11 +1,12 @@
 //! Gradients of global column attention: its values again, then `gate_output_backward.cu`, `sums.cu`,
 //! `global_attention_backward.cu`, `layer_norm_project_backward.cu`, and matrix products for the weights.
 
+use super::gate_output_backward::{Attended, Ungated, gate_output_backward};
 use super::global_attention::{Left, Sizes, WARPS};
 use super::{int, two_products};
-use crate::cuda::arguments::{GateOutputBackward, GlobalAttentionBackward, Projected};
+use crate::cuda::arguments::{GlobalAttentionBackward, Projected};
 use crate::cuda::backward::{BackwardJob, End, Matrix};
-use crate::cuda::machine::{Launch, Precision};
+use crate::cuda::machine::Launch;
 use candle_core::Result;
 
 /// Inputs as in `ops/global_attention`.
@@ -24,48 +25,13 @@ pub(crate) fn global_attention_backward(job: &BackwardJob<'_>, heads: usize) -> 
     let left = Left { mean: mean.address, queries: queries.address, stats: stats.address };
     let o = sizes.attend(job, &kv, left)?;
 
-    let [d_o, dgate, gated] = [job.values(rows * hd)?, job.values(rows * hd)?, job.values(rows * hd)?];
-    let grad_rows = if job.wants(9) { Some(job.values(rows * c)?) } else { None };
-    let (gate_weight, out_weight) = (job.weights([7])?, job.weights([9])?);
-    let arguments = GateOutputBackward {
-        x: job.at(0),
-        grad: job.grad(),
-        norm_scale: job.at(2),
-        norm_offset: job.at(3),
-        gate_weight: gate_weight.address,
-        gate_bias: job.at(8),
-        o: o.address,
-        out_weight: out_weight.address,
-        d_o: d_o.address,
-        dgate: dgate.address,
-        gated: gated.address,
-        grad_rows: grad_rows.as_ref().map_or(0, |rows| rows.address),
-        stride0: (r * c) as i64,
-        stride1: c as i64,
-        n0: int(s),
-        n1: int(r),
-        c: int(c),
-        hv: int(hd),
-        slots: int(gate.slots),
-        o_rows: int(r),
-    };
-    // SAFETY: m and its gradient are [s, r, c], o is [r, hd], everything made here [s·r, hd] or [s·r, c].
-    unsafe { job.launch_rows("gate_output_backward", "gate_output_backward", &gate, &arguments)? };
-    if let Some(grad_rows) = grad_rows {
-        let factors = (job.matrix(grad_rows.address, c), job.matrix(gated.address, hd));
-        // SAFETY: both have a row for each of m.
-        unsafe { job.weight(9, rows, factors, 1.0, false)? };
-    }
-    let grad = Matrix { address: job.grad(), row: c, width: c, precision: Precision::F32 };
+    let attended = Attended { o: &o, o_rows: r, n: (s, r), strides: (r * c, c), c, hd };
+    let Ungated { d_o, dgate, gate_weight } = gate_output_backward(job, &gate, &attended)?;
     // What all sequences of a column have of o: [r, hd].
     let sum_o = job.floats(r * hd)?;
-    // SAFETY: as above; d_o is [s, r·hd].
-    unsafe {
-        job.bias(10, rows, grad, 0)?;
-        job.bias(8, rows, job.matrix(dgate.address, hd), 0)?;
-        job.column_sums(s, job.matrix(d_o.address, r * hd), 0, sum_o.address)?;
-    }
-    drop((o, d_o, gated));
+    // SAFETY: d_o is [s, r·hd].
+    unsafe { job.column_sums(s, job.matrix(d_o.address, r * hd), 0, sum_o.address)? };
+    drop((o, d_o));
 
     let (dkv, dq, column) = (job.values(rows * 2 * d)?, job.values(r * hd)?, job.floats(r * c)?);
     let query_weight = job.weights([4])?;

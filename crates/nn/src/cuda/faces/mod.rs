@@ -3,6 +3,7 @@
 
 mod attention;
 mod attention_backward;
+mod gate_output_backward;
 mod global_attention;
 mod global_attention_backward;
 mod outer_product_mean;
