@@ -104,6 +104,31 @@ fn a_model_is_trained_in_slices_judged_and_used() {
     assert!(header["foldry.accuracy"].contains("1 chains of the test split"), "{header:?}");
 }
 
+/// A limit on the size of files stands for a full disk: writes fail half-way with an error of the system.
+#[test]
+fn a_full_disk_leaves_the_last_checkpoint_to_resume_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    prepare(folder);
+    let whole = foldry(&["train", "run.toml"], folder);
+    assert!(whole.status.success(), "{}", stderr(&whole));
+
+    recipe(folder, 2, "full", "");
+    assert!(foldry(&["train", "full.toml"], folder).status.success());
+    recipe(folder, 4, "full", "");
+    let limited = "trap '' XFSZ; ulimit -f 256; exec \"$0\" train full.toml --resume";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_foldry")]).current_dir(folder);
+    let full = command.output().unwrap();
+    assert_eq!(full.status.code(), Some(1), "{}", stderr(&full));
+    let told = stderr(&full);
+    assert!(told.contains("step-00000004") && told.contains("File too large"), "{told}");
+
+    let rest = foldry(&["train", "full.toml", "--resume"], folder);
+    assert_eq!(rest.status.code(), Some(0), "{}", stderr(&rest));
+    assert_eq!(weights(folder, "full"), weights(folder, "run"));
+}
+
 #[test]
 fn bad_recipes_are_told() {
     let folder = tempfile::tempdir().unwrap();

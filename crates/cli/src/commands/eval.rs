@@ -11,6 +11,7 @@ use folding::evaluate::{Record, record, table};
 use folding::source::known;
 use folding::task::spread;
 use nn::files::safetensors;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +43,7 @@ pub struct Args {
     /// So many chains, evenly spread over the split in file order; all by default.
     #[arg(long, value_name = "N", default_value_t = usize::MAX)]
     chains: usize,
-    /// Write every chain's scores, one JSON object a line.
+    /// Write every chain's scores as it is judged, one JSON object a line.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Write the medians into the header of the parameter file (.safetensors), where `foldry fold` reads them.
@@ -82,6 +83,10 @@ pub fn run(args: Args) -> Result<()> {
         }
     })
     .context("cannot listen for Ctrl-C")?;
+    let mut output = match &args.output {
+        Some(path) => Some(std::fs::File::create(path).with_context(|| path.display().to_string())?),
+        None => None,
+    };
     let bar = crate::console::bar(chosen.len() as u64);
     let mut records: Vec<Record> = Vec::new();
     for (number, &i) in chosen.iter().enumerate() {
@@ -94,22 +99,25 @@ pub fn run(args: Args) -> Result<()> {
             Ok(record(model, &features, recycles, (&chain, entry.no_train_homolog, number as u64))?)
         });
         match judged {
-            Ok(record) => records.push(record),
+            Ok(record) => {
+                if let Some(file) = &mut output {
+                    let line = serde_json::to_string(&record)? + "\n";
+                    file.write_all(line.as_bytes()).context("writing the scores")?;
+                }
+                records.push(record);
+            }
             Err(error) => eprintln!("ERROR  {}: {error:#}", entry.id),
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let lines = records.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
-    if let Some(path) = &args.output {
-        let text = lines.iter().fold(String::new(), |all, line| all + line + "\n");
-        std::fs::write(path, text).with_context(|| path.display().to_string())?;
-    }
     if let Some(path) = args.params.as_deref().filter(|_| args.record && !stop.load(Ordering::Relaxed)) {
         write_down(path, &accuracy_text(&records, args.split, args.longest))?;
     }
     if args.json {
-        lines.iter().for_each(|line| println!("{line}"));
+        for record in &records {
+            println!("{}", serde_json::to_string(record)?);
+        }
     } else {
         println!("{}", table(&records));
     }
