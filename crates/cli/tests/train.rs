@@ -104,6 +104,34 @@ fn a_model_is_trained_in_slices_judged_and_used() {
     assert!(header["foldry.accuracy"].contains("1 chains of the test split"), "{header:?}");
 }
 
+/// Parameters in AlphaFold's own format, of a small network of AlphaFold's own configuration.
+#[test]
+fn parameters_of_alphafold_are_tuned_with_the_same_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    prepare(folder);
+    let original = root("tests/golden/fold_b/params.npz");
+    std::fs::copy(root("tests/golden/fold_b/config.json"), folder.join("tiny.json")).unwrap();
+    recipe(folder, 2, "tuned", &format!("init = '{}'", original.display()));
+    let tuned = foldry(&["train", "tuned.toml"], folder);
+    assert_eq!(tuned.status.code(), Some(0), "{}", stderr(&tuned));
+    assert!(stderr(&tuned).contains("samples=6 skipped=0"), "{}", stderr(&tuned));
+
+    // They moved, each by at most the sum of the rates.
+    let (_, before) = nn::files::read(&original).unwrap();
+    let (_, before) = fold::names::canonical(&before).unwrap();
+    let after = weights(folder, "tuned");
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    let mut moved = 0;
+    for (name, old) in &before {
+        let furthest =
+            old.to_f32().iter().zip(after[name].to_f32()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(furthest < 2.1e-3, "{name}: {furthest}");
+        moved += usize::from(furthest > 1e-5);
+    }
+    assert!(moved * 10 > before.len() * 9, "{moved} of {} moved", before.len());
+}
+
 /// A limit on the size of files stands for a full disk: writes fail half-way with an error of the system.
 #[test]
 fn a_full_disk_leaves_the_last_checkpoint_to_resume_from() {
