@@ -1,6 +1,9 @@
 //! Eight chains learned by heart: the long test of network, losses and trainer together. Its log is in docs/training.md.
 //!
-//! `FOLDRY_DATASET=train.foldset cargo test --release -p folding --test overfit -- --ignored --nocapture`
+//! ```sh
+//! CANDLE_NUM_THREADS=1 FOLDRY_DATASET=train.foldset cargo test --release -p folding --test overfit -- --ignored --nocapture
+//! ```
+//! One thread for candle's small operations: its pool waits by spinning, as `foldry` itself knows.
 
 use candle_core::Tensor;
 use dataset::Dataset;
