@@ -36,12 +36,17 @@ pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
     let outcome = outcome.and_then(|()| crate::console::lost().map_or(Ok(()), |lost| Err(lost.into())));
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     eprintln!("ERROR  {}", text(&error));
+    code(&error).into()
+}
+
+/// The exit code of an error.
+pub fn code(error: &anyhow::Error) -> u8 {
     if error.chain().any(|e| e.is::<BadInput>()) {
-        ExitCode::from(2)
+        2
     } else if error.chain().any(|e| e.is::<Interrupted>()) {
-        ExitCode::from(130)
+        130
     } else {
-        ExitCode::FAILURE
+        1
     }
 }
 

@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use train::{BoxError, DataSource, RngKey};
 
-/// Site of the trainer's randomness that samples are drawn with.
+/// Sites of the trainer's randomness: what samples are drawn with, and how often those of a step are recycled.
 const SITE: u32 = 0;
+const RECYCLES: u32 = 1;
 
 /// The training split as samples.
 pub struct TrainingChains {
@@ -59,7 +60,8 @@ impl DataSource for TrainingChains {
         let i = self.chains[index as usize];
         let chain = self.dataset.chain(i)?;
         let known = known(self.dataset.entry(i), chain);
-        Ok(Sample::draw(&known, &self.features, &self.sample, key.site(SITE).u64())?)
+        let recycles = key.of_step().site(RECYCLES).below(self.sample.recycles as u64 + 1) as usize;
+        Ok(Sample::draw(&known, &self.features, &self.sample, recycles, key.site(SITE).u64())?)
     }
 }
 

@@ -92,6 +92,12 @@ pub enum Error {
     /// Ranks could not talk to each other.
     #[error("collective: {0}")]
     Collective(String),
+    /// Another rank failed, which reports why.
+    #[error("rank {rank} failed")]
+    Elsewhere {
+        /// Which.
+        rank: usize,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -19,11 +19,19 @@ mod prefetch;
 mod run;
 mod schedule;
 mod step;
+mod tally;
 mod task;
 mod track;
 mod weights;
 
-pub use collective::{Collective, Single};
+// Ranks for tests, which integration tests use, too.
+#[cfg(test)]
+extern crate self as train;
+#[cfg(test)]
+#[path = "../tests/all/threads.rs"]
+mod threads;
+
+pub use collective::{Collective, Single, agree, join};
 pub use config::{Matrices, TrainConfig};
 pub use error::{BoxError, Error, Result};
 pub use order::{Order, Permutation, Weighted, digest};

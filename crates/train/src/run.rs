@@ -1,17 +1,19 @@
 //! The loop: steps, metrics, validations, checkpoints, and how it stops and goes on.
 
 use crate::checkpoint::{self, Best, FORMAT, Parameter, State, group};
-use crate::collective::Collective;
+use crate::collective::{Collective, agree, same};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
-use crate::order::Order;
+use crate::layout::BUCKET;
+use crate::order::{Order, digest};
 use crate::philox::RngKey;
 use crate::prefetch::{Plan, Prefetch};
-use crate::step::{Model, StepOut, Sums};
+use crate::step::Model;
+use crate::tally::{Lines, Watch};
 use crate::task::{DataSource, StepCtx, Task};
 use crate::track::Tracker;
 use crate::weights::{Weights, plain};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,10 +43,12 @@ pub struct Summary {
 /// Trains `weights` on `source` in `order` by `task` until `config.steps` are done, `config.max_seconds` are over or `stop` is
 /// set; the latter two end with a checkpoint after the step at hand. Files go to `folder` (`checkpoints/`, `best/`); metrics go
 /// to `trackers` on rank 0. With `resume` the run goes on from its newest checkpoint, bit by bit as if it had never
-/// stopped. All ranks see the same `folder`.
+/// stopped; on any number of ranks that divides the batch. All ranks see the same `folder`.
 ///
-/// # Errors  If a setting is out of range, a checkpoint is damaged or belongs to another run, there is none to resume or one is
-/// in the way, a save or a tracker fails, a validation fails, or nearly all samples have to be skipped.
+/// # Errors  If a setting is out of range or not the same on all ranks, a checkpoint is damaged or belongs to another run, there is
+/// none to resume or one is in the way, a save or a tracker fails, a validation fails, or nearly all samples have to be skipped.
+/// [`Error::Elsewhere`] if another rank failed and reports it. With several ranks any other error must end them all
+/// ([`Collective::abort`]): they may be waiting for this one.
 pub fn run<S: DataSource, T: Task<Batch = S::Batch>>(
     config: &TrainConfig,
     weights: &Weights,
@@ -57,22 +61,27 @@ pub fn run<S: DataSource, T: Task<Batch = S::Batch>>(
     resume: bool,
     stop: &AtomicBool,
 ) -> Result<Summary> {
-    config.validate()?;
     let (rank, world) = (collective.rank() as u64, collective.world() as u64);
-    if !config.batch.is_multiple_of(world) {
-        return Err(Error::config("batch", format!("a multiple of {world} ranks"), config.batch));
-    }
-    if source.is_empty() {
-        return Err(Error::config("source", "at least one sample", "none"));
-    }
+    let possible = if !config.batch.is_multiple_of(world) {
+        Err(Error::config("batch", format!("a multiple of {world}, the number of ranks"), config.batch))
+    } else if source.is_empty() {
+        Err(Error::config("source", "at least one sample", "none"))
+    } else {
+        config.validate()
+    };
+    agree(collective, possible)?;
     let plan = Plan { source, order, seed: config.seed, batch: config.batch, rank, world };
     std::thread::scope(|scope| {
         let train = || {
             let folder = folder.to_owned();
-            let model = Model::new(config, weights, collective)?;
+            let model = Model::new(config, weights, collective, BUCKET)?;
             let counters = Counters::default();
             let mut run = Run { model, order, folder, counters, trackers, began: Instant::now() };
-            run.begin(resume)?;
+            let begun = run.begin(resume);
+            agree(collective, begun)?;
+            agree(collective, run.same())?;
+            let (step, steps) = (run.counters.step, config.steps);
+            run.track(|t| t.begin(step, steps))?;
             run.steps(plan, task, stop)
         };
         let thread = std::thread::Builder::new().name("train".into()).stack_size(STACK);
@@ -131,8 +140,18 @@ impl Run<'_> {
             }
             (None, false) => std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?,
         }
-        let (step, steps) = (self.counters.step, self.config().steps);
-        self.track(|t| t.begin(step, steps))
+        Ok(())
+    }
+
+    /// Whether all ranks are about to do the same: if not, they would wait for each other or spoil each other's numbers.
+    fn same(&self) -> Result<()> {
+        let (collective, config) = (self.model.collective, self.config());
+        let TrainConfig { steps, log_every, validate_every, checkpoint_every, .. } = *config;
+        let turns = [steps, log_every, validate_every, checkpoint_every];
+        let settings = format!("{} {turns:?}", config.hash());
+        same(collective, "the recipe", digest(&settings, &[]))?;
+        same(collective, "the order of samples", self.order.hash())?;
+        same(collective, "the checkpoint to go on from", self.counters.step)
     }
 
     fn load(&mut self, path: &Path) -> Result<()> {
@@ -238,9 +257,12 @@ impl Run<'_> {
             for reason in &out.reasons {
                 self.track(|t| t.note(step, reason))?;
             }
-            watch.look(step, &out)?;
+            if let Err(error) = watch.look(step, &out) {
+                return agree(self.model.collective, Err(error));
+            }
             lines.add(&out);
             if due(log_every, step) || stopped {
+                lines.share(self.model.collective)?;
                 loss = lines.mean_loss();
                 let values = lines.take(rate, self.counters.skipped);
                 self.track(|t| t.scalars(step, "train", &values))?;
@@ -253,54 +275,56 @@ impl Run<'_> {
             }
         }
         let Counters { step, samples_seen, skipped, best } = self.counters;
-        watch.whole_run(step, samples_seen, skipped)?;
+        agree(self.model.collective, watch.whole_run(step, samples_seen, skipped))?;
         Ok(Summary { step, samples_seen, skipped, loss, best, finished: step >= steps })
     }
 
     fn validate<T: Task>(&mut self, task: &T) -> Result<()> {
         let ema = self.model.gather(&self.model.adam.ema)?;
+        let judged = if self.leads() { self.judge(task, &ema) } else { Ok(()) };
+        agree(self.model.collective, judged)
+    }
+
+    /// Judges the averaged parameters, and keeps them if they are the best so far.
+    fn judge<T: Task>(&mut self, task: &T, ema: &[f32]) -> Result<()> {
         let step = self.counters.step;
-        if self.leads() {
-            let weights = Arc::new(plain(self.model.weights, &ema)?);
-            let key = RngKey::new(self.config().seed, step, 0).of_step();
-            let ctx = StepCtx { step, steps: self.config().steps, micro: 0, key, weights: weights.clone() };
-            let judged = task.validate(&weights, &ctx).map_err(|source| Error::Task {
-                step,
-                what: "validation",
-                source,
-            })?;
-            let mut values = judged.scalars;
-            values.insert("score".into(), judged.score);
-            self.track(|t| t.scalars(step, "validate", &values))?;
-            let score = judged.score;
-            if !score.is_nan() && self.counters.best.is_none_or(|best| score > best.score) {
-                self.counters.best = Some(Best { step, score });
-                let folder = self.folder.join("best");
-                checkpoint::save(&folder, self.state(), &[(group::EMA, &ema)])?;
-                checkpoint::prune(&folder, 1)?;
-            }
+        let weights = Arc::new(plain(self.model.weights, ema)?);
+        let key = RngKey::new(self.config().seed, step, 0).of_step();
+        let ctx = StepCtx { step, steps: self.config().steps, micro: 0, key, weights: weights.clone() };
+        let judged = task.validate(&weights, &ctx).map_err(|source| Error::Task {
+            step,
+            what: "validation",
+            source,
+        })?;
+        let mut values = judged.scalars;
+        values.insert("score".into(), judged.score);
+        self.track(|t| t.scalars(step, "validate", &values))?;
+        let score = judged.score;
+        if !score.is_nan() && self.counters.best.is_none_or(|best| score > best.score) {
+            self.counters.best = Some(Best { step, score });
+            let folder = self.folder.join("best");
+            checkpoint::save(&folder, self.state(), &[(group::EMA, ema)])?;
+            checkpoint::prune(&folder, 1)?;
         }
-        self.model.collective.barrier()
+        Ok(())
     }
 
     fn save(&mut self) -> Result<()> {
         let adam = &self.model.adam;
         let (m, v) = (self.model.gather(&adam.m)?, self.model.gather(&adam.v)?);
         let ema = self.model.gather(&adam.ema)?;
-        if self.leads() {
-            let groups: [(&str, &[f32]); 4] = [
-                (group::PARAMS, &self.model.masters),
-                (group::MEAN, &m),
-                (group::SQUARE, &v),
-                (group::EMA, &ema),
-            ];
-            let folder = self.folder.join("checkpoints");
-            let path = checkpoint::save(&folder, self.state(), &groups)?;
-            checkpoint::prune(&folder, self.config().keep)?;
-            let (step, text) = (self.counters.step, format!("saved {}", path.display()));
-            self.track(|t| t.note(step, &text))?;
-        }
-        self.model.collective.barrier()
+        let saved = if self.leads() { self.write(&m, &v, &ema) } else { Ok(()) };
+        agree(self.model.collective, saved)
+    }
+
+    fn write(&mut self, m: &[f32], v: &[f32], ema: &[f32]) -> Result<()> {
+        let params = &self.model.masters[..];
+        let groups = [(group::PARAMS, params), (group::MEAN, m), (group::SQUARE, v), (group::EMA, ema)];
+        let folder = self.folder.join("checkpoints");
+        let path = checkpoint::save(&folder, self.state(), &groups)?;
+        checkpoint::prune(&folder, self.config().keep)?;
+        let (step, text) = (self.counters.step, format!("saved {}", path.display()));
+        self.track(|t| t.note(step, &text))
     }
 
     fn parameters(&self) -> Vec<Parameter> {
@@ -326,107 +350,5 @@ impl Run<'_> {
             parameters: self.parameters(),
             files: Vec::new(),
         }
-    }
-}
-
-/// What has come together since the last line of metrics.
-struct Lines {
-    since: Instant,
-    weight: f64,
-    loss: f64,
-    norm: f64,
-    updates: u64,
-    samples: u64,
-    scalars: Sums,
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        let scalars = Sums::new();
-        Self { since: Instant::now(), weight: 0.0, loss: 0.0, norm: 0.0, updates: 0, samples: 0, scalars }
-    }
-}
-
-impl Lines {
-    fn add(&mut self, out: &StepOut) {
-        self.weight += out.weight;
-        self.loss += out.loss;
-        self.samples += out.used + out.skipped;
-        if out.updated {
-            self.norm += out.norm;
-            self.updates += 1;
-        }
-        for (name, (weight, value)) in &out.scalars {
-            let sum = self.scalars.entry(name.clone()).or_default();
-            *sum = (sum.0 + weight, sum.1 + value);
-        }
-    }
-
-    fn mean_loss(&self) -> Option<f64> {
-        (self.weight > 0.0).then(|| self.loss / self.weight)
-    }
-
-    /// The line, and a new beginning.
-    fn take(&mut self, rate: f64, skipped: u64) -> BTreeMap<String, f64> {
-        let means = self.scalars.iter().map(|(name, (weight, value))| (name.clone(), value / weight));
-        let mut values: BTreeMap<String, f64> = means.collect();
-        let seconds = self.since.elapsed().as_secs_f64().max(1e-9);
-        if let Some(loss) = self.mean_loss() {
-            values.insert("loss".into(), loss);
-        }
-        if self.updates > 0 {
-            values.insert("grad_norm".into(), self.norm / self.updates as f64);
-        }
-        values.insert("lr".into(), rate);
-        values.insert("samples_per_second".into(), self.samples as f64 / seconds);
-        values.insert("skipped".into(), skipped as f64);
-        *self = Self::default();
-        values
-    }
-}
-
-/// Notices when nearly everything is skipped.
-#[derive(Default)]
-struct Watch {
-    recent: VecDeque<(u64, u64)>,
-    used: u64,
-    skipped: u64,
-    latest: String,
-}
-
-impl Watch {
-    /// Samples looked back on.
-    const WINDOW: u64 = 100;
-    /// Samples before a judgement.
-    const LEAST: u64 = 20;
-
-    fn look(&mut self, step: u64, out: &StepOut) -> Result<()> {
-        self.recent.push_back((out.used, out.skipped));
-        self.used += out.used;
-        self.skipped += out.skipped;
-        if let Some(reason) = out.reasons.last() {
-            self.latest.clone_from(reason);
-        }
-        while let Some(&(used, skipped)) = self.recent.front() {
-            if self.used + self.skipped - used - skipped < Self::WINDOW {
-                break;
-            }
-            (self.used, self.skipped) = (self.used - used, self.skipped - skipped);
-            self.recent.pop_front();
-        }
-        let seen = self.used + self.skipped;
-        if seen >= Self::LEAST && self.skipped * 10 > seen * 9 {
-            let (skipped, latest) = (self.skipped, self.latest.clone());
-            return Err(Error::Skipping { step, skipped, seen, latest });
-        }
-        Ok(())
-    }
-
-    /// A run too short for the window, all of it skipped.
-    fn whole_run(self, step: u64, seen: u64, skipped: u64) -> Result<()> {
-        if seen == 0 && skipped > 0 {
-            return Err(Error::Skipping { step, skipped, seen: skipped, latest: self.latest });
-        }
-        Ok(())
     }
 }

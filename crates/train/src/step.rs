@@ -1,11 +1,11 @@
 //! One step: samples one after the other or a few at once, their gradients summed in f32 in order, one update.
 
 use crate::adamw::{AdamW, BLOCK};
-use crate::collective::Collective;
+use crate::collective::{Collective, all_texts};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::gradients;
-use crate::layout::{BUCKET, Layout};
+use crate::layout::Layout;
 use crate::philox::RngKey;
 use crate::prefetch::{Prefetch, Sample};
 use crate::run::STACK;
@@ -35,7 +35,7 @@ pub(crate) struct Model<'a> {
     lanes: Vec<ThreadPool>,
 }
 
-/// What a step did, over all ranks but for `reasons` and `scalars`.
+/// What a step did, over all ranks but for `scalars`.
 #[derive(Default)]
 pub(crate) struct StepOut {
     /// Σ weight and Σ weight · loss of the samples that were used.
@@ -49,7 +49,7 @@ pub(crate) struct StepOut {
     pub updated: bool,
     /// Whether some rank was told to stop.
     pub stop: bool,
-    /// Why samples of this rank were skipped.
+    /// Why samples were skipped.
     pub reasons: Vec<String>,
     /// Σ weight and Σ weight · value of the task's scalars on this rank.
     pub scalars: Sums,
@@ -68,13 +68,14 @@ struct Used {
 }
 
 impl<'a> Model<'a> {
-    /// Rank 0's parameters everywhere, no moments.
+    /// Rank 0's parameters everywhere, no moments. `bucket`: elements that are exchanged at a time.
     pub fn new(
         config: &'a TrainConfig,
         weights: &'a Weights,
         collective: &'a dyn Collective,
+        bucket: usize,
     ) -> Result<Self> {
-        let layout = Layout::new(weights.shapes(), collective.rank(), collective.world(), BUCKET);
+        let layout = Layout::new(weights.shapes(), collective.rank(), collective.world(), bucket);
         let mut masters = weights.flat()?;
         for bucket in layout.buckets() {
             collective.broadcast(&mut masters[bucket])?;
@@ -166,6 +167,9 @@ impl<'a> Model<'a> {
         self.collective.all_reduce(&mut totals)?;
         (out.weight, out.loss) = (totals[0], totals[1]);
         (out.used, out.skipped, out.stop) = (totals[2] as u64, totals[3] as u64, totals[4] > 0.0);
+        if out.skipped > 0 {
+            out.reasons = all_texts(self.collective, &out.reasons)?;
+        }
         if out.used > 0 {
             self.update(step, &mut out)?;
         }

@@ -1,6 +1,6 @@
 //! `foldry train RECIPE.toml`: train the folding network, in slices if wanted.
 
-use crate::failure::{Interrupted, bad_input};
+use crate::failure::{self, Interrupted, bad_input};
 use crate::train_run;
 use anyhow::{Context, Result};
 use dataset::Dataset;
@@ -10,7 +10,7 @@ use folding::task::FoldingTask;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use train::{Single, Weights};
+use train::{Collective, Weighted, Weights};
 
 /// Train the folding network on a dataset as a recipe says.
 #[derive(clap::Args)]
@@ -26,9 +26,33 @@ pub struct Args {
     max_seconds: Option<u64>,
 }
 
-/// Trains until all steps are done, the time is over or Ctrl-C.
+/// Trains until all steps are done, the time is over or Ctrl-C; on all ranks that `mpirun` started, if it did.
 pub fn run(args: Args) -> Result<()> {
     nn::cpu::keep_freed_memory(); // every step takes the same memory again
+    let ranks = train::join().map_err(train_run::explain)?;
+    match on_rank(&args, &*ranks) {
+        // That rank says why.
+        Err(error) if matches!(error.downcast_ref(), Some(train::Error::Elsewhere { .. })) => Ok(()),
+        // The others may be waiting for this one.
+        Err(error) if ranks.world() > 1 && !error.is::<Interrupted>() => {
+            eprintln!("ERROR  rank {}: {}", ranks.rank(), failure::text(&error));
+            ranks.abort(failure::code(&error))
+        }
+        outcome => outcome,
+    }
+}
+
+/// A recipe with everything it names.
+struct Ready {
+    recipe: Recipe,
+    text: String,
+    source: TrainingChains,
+    order: Weighted,
+    weights: Weights,
+    task: FoldingTask,
+}
+
+fn ready(args: &Args) -> Result<Ready> {
     let name = args.recipe.display();
     let text = std::fs::read_to_string(&args.recipe)
         .with_context(|| name.to_string())
@@ -66,14 +90,22 @@ pub fn run(args: Args) -> Result<()> {
         "init": origin,
     });
     let task = FoldingTask::new(network, recipe.violations, &recipe.validation, &dataset)?;
-    eprintln!(
-        "INFO train.start parameters={} chains={} steps={} batch={}",
-        weights.elements(),
-        source.chains().len(),
-        recipe.train.steps,
-        recipe.train.batch
-    );
+    Ok(Ready { recipe, text, source, order, weights, task })
+}
 
+fn on_rank(args: &Args, ranks: &dyn Collective) -> Result<()> {
+    let Ready { recipe, text, source, order, weights, task } = train::agree(ranks, ready(args))?;
+    let leads = ranks.rank() == 0;
+    if leads {
+        eprintln!(
+            "INFO train.start parameters={} chains={} steps={} batch={} ranks={}",
+            weights.elements(),
+            source.chains().len(),
+            recipe.train.steps,
+            recipe.train.batch,
+            ranks.world()
+        );
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {
@@ -83,8 +115,9 @@ pub fn run(args: Args) -> Result<()> {
         eprintln!("INFO train.stop stopping after this step, with a checkpoint; once more to stop at once");
     })
     .context("cannot listen for Ctrl-C")?;
-    std::fs::create_dir_all(&recipe.output).with_context(|| recipe.output.display().to_string())?;
-    let mut trackers = train_run::trackers(&recipe)?;
+    let mut trackers = Vec::new();
+    let opened = if leads { train_run::trackers(&recipe).map(|t| trackers = t) } else { Ok(()) };
+    train::agree(ranks, opened)?;
     let summary = train::run(
         &recipe.train,
         &weights,
@@ -92,22 +125,24 @@ pub fn run(args: Args) -> Result<()> {
         &source,
         &task,
         &mut trackers,
-        &Single,
+        ranks,
         &recipe.output,
         args.resume,
         &stop,
     )
     .map_err(train_run::explain)?;
-    train_run::export(&recipe.output, &recipe.train, &text)?;
-    eprintln!(
-        "INFO train.done step={} samples={} skipped={} loss={} best={} folder={}",
-        summary.step,
-        summary.samples_seen,
-        summary.skipped,
-        summary.loss.map_or("-".into(), |l| format!("{l:.4}")),
-        summary.best.as_ref().map_or("-".into(), |b| format!("{:.4}", b.score)),
-        recipe.output.display()
-    );
+    if leads {
+        train_run::export(&recipe.output, &recipe.train, &text)?;
+        eprintln!(
+            "INFO train.done step={} samples={} skipped={} loss={} best={} folder={}",
+            summary.step,
+            summary.samples_seen,
+            summary.skipped,
+            summary.loss.map_or("-".into(), |l| format!("{l:.4}")),
+            summary.best.as_ref().map_or("-".into(), |b| format!("{:.4}", b.score)),
+            recipe.output.display()
+        );
+    }
     if stop.load(Ordering::Relaxed) {
         return Err(anyhow::Error::new(Interrupted));
     }

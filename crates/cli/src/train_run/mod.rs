@@ -80,6 +80,7 @@ pub fn initial(config: &fold::Config, recipe: &Recipe) -> Result<(BTreeMap<Strin
 ///
 /// # Errors  if a file cannot be opened.
 pub fn trackers(recipe: &Recipe) -> Result<Vec<Box<dyn Tracker>>> {
+    std::fs::create_dir_all(&recipe.output).with_context(|| recipe.output.display().to_string())?;
     Ok(vec![
         Box::new(Jsonl::new(&recipe.output.join("metrics.jsonl"))),
         Box::new(TensorBoard::new(&recipe.output.join("tensorboard"))),

@@ -1,5 +1,14 @@
 //! Talk between the ranks of a run.
 
+mod agree;
+mod join;
+#[cfg(feature = "mpi")]
+mod mpi;
+
+pub use agree::agree;
+pub(crate) use agree::{all_texts, same};
+pub use join::join;
+
 use crate::error::Result;
 use std::ops::Range;
 
@@ -11,17 +20,18 @@ pub trait Collective: Send + Sync {
     /// How many processes there are.
     fn world(&self) -> usize;
 
-    /// Every element becomes its sum over the ranks, the same to the bit on each.
+    /// Every element becomes its sum over the ranks, added in the order of ranks: the same to the bit on each.
     ///
     /// # Errors  If a rank is lost.
     fn all_reduce(&self, values: &mut [f64]) -> Result<()>;
 
-    /// Rank r's `pieces[r]` of `values` becomes the sum over the ranks; the rest is left in any state.
+    /// Rank r's `pieces[r]` of `values` becomes the sum over the ranks, added in their order; the rest is left in any state.
+    /// The pieces follow each other and cover `values`.
     ///
     /// # Errors  If a rank is lost.
     fn reduce_scatter(&self, values: &mut [f32], pieces: &[Range<usize>]) -> Result<()>;
 
-    /// Everyone gets rank r's `pieces[r]`.
+    /// Everyone gets rank r's `pieces[r]`. The pieces follow each other and cover `values`.
     ///
     /// # Errors  If a rank is lost.
     fn all_gather(&self, values: &mut [f32], pieces: &[Range<usize>]) -> Result<()>;
@@ -31,10 +41,8 @@ pub trait Collective: Send + Sync {
     /// # Errors  If a rank is lost.
     fn broadcast(&self, values: &mut [f32]) -> Result<()>;
 
-    /// Waits for all.
-    ///
-    /// # Errors  If a rank is lost.
-    fn barrier(&self) -> Result<()>;
+    /// Ends all ranks at once, the program's exit code being `code`: one that has failed must not leave the others waiting.
+    fn abort(&self, code: u8) -> !;
 }
 
 /// One process alone.
@@ -66,7 +74,7 @@ impl Collective for Single {
         Ok(())
     }
 
-    fn barrier(&self) -> Result<()> {
-        Ok(())
+    fn abort(&self, code: u8) -> ! {
+        std::process::exit(code.into())
     }
 }

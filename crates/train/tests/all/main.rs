@@ -1,10 +1,12 @@
 //! Whole runs of a small regression: what they learn, skip, save, and how they go on after a kill.
 
 mod accumulate;
+mod ranks;
 mod resume;
 mod runs;
 #[path = "../../src/bin/mlp/task.rs"]
 mod task;
+mod threads;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
