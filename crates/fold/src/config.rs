@@ -122,6 +122,31 @@ pub struct PairBlock {
     pub pair_transition: Transition,
 }
 
+/// How much of an update training leaves out; nothing if the configuration does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+pub struct Dropout {
+    /// Share of the values.
+    #[serde(default, rename = "dropout_rate")]
+    pub rate: f64,
+    /// Whether one draw holds for all rows (or columns).
+    #[serde(default, rename = "shared_dropout")]
+    pub shared: bool,
+    /// Which of them.
+    #[serde(default)]
+    pub orientation: Along,
+}
+
+/// What one draw holds for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Along {
+    /// Everything along the first axis.
+    #[default]
+    PerRow,
+    /// Everything along the second.
+    PerColumn,
+}
+
 /// Sizes of an attention; key and value widths default to the input's.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Attention {
@@ -131,6 +156,9 @@ pub struct Attention {
     pub key_dim: Option<usize>,
     /// All heads' values together.
     pub value_dim: Option<usize>,
+    /// In training.
+    #[serde(flatten)]
+    pub dropout: Dropout,
 }
 
 /// Sizes of a transition.
@@ -138,6 +166,9 @@ pub struct Attention {
 pub struct Transition {
     /// Hidden width over width.
     pub num_intermediate_factor: usize,
+    /// In training.
+    #[serde(flatten)]
+    pub dropout: Dropout,
 }
 
 /// Sizes of the outer product mean.
@@ -145,6 +176,9 @@ pub struct Transition {
 pub struct OuterProduct {
     /// Channels of each factor.
     pub num_outer_channel: usize,
+    /// In training.
+    #[serde(flatten)]
+    pub dropout: Dropout,
     /// Before the MSA updates, as the multimer has it.
     #[serde(default)]
     pub first: bool,
@@ -155,6 +189,9 @@ pub struct OuterProduct {
 pub struct Triangle {
     /// Channels of the edges.
     pub num_intermediate_channel: usize,
+    /// In training.
+    #[serde(flatten)]
+    pub dropout: Dropout,
 }
 
 /// Template embedding.
@@ -277,6 +314,9 @@ pub struct StructureModule {
     pub position_scale: f64,
     /// Torsion network.
     pub sidechain: Sidechain,
+    /// Share of the single representation that training leaves out.
+    #[serde(default)]
+    pub dropout: f64,
 }
 
 /// Torsion network.

@@ -1,7 +1,7 @@
 //! A block of the Evoformer or of the extra-MSA stack. AF2 Suppl. Alg. 6 and 18.
 
 use crate::attention::{GatedAttention, GlobalColumnAttention, MsaRowAttention};
-use crate::config::Block as Sizes;
+use crate::config::{Block as Sizes, Dropout};
 use crate::layers::{Linear, Norm};
 use crate::pair_stack::{Order, PairUpdates, Transition};
 use crate::taps::Taps;
@@ -63,6 +63,15 @@ pub struct Block {
     transition: Transition,
     outer: OuterProductMean,
     pair: PairUpdates,
+    dropout: Rates,
+}
+
+/// What training leaves out of the updates that are not the pair's own.
+struct Rates {
+    row: Dropout,
+    column: Dropout,
+    transition: Dropout,
+    outer: Dropout,
 }
 
 impl Block {
@@ -114,6 +123,12 @@ impl Block {
                 c_z,
             )?,
             pair: PairUpdates::load(&p.sub("pair_stack"), c_z, &sizes.pair, Order::MultiplyFirst)?,
+            dropout: Rates {
+                row: sizes.msa_row_attention_with_pair_bias.dropout,
+                column: sizes.msa_column_attention.dropout,
+                transition: sizes.msa_transition.dropout,
+                outer: sizes.outer_product_mean.dropout,
+            },
             path,
         })
     }
@@ -134,16 +149,16 @@ impl Block {
             return Ok((m, z));
         }
         let update = self.row.update(&m, &z, masks.0)?;
-        let m = taps.added(|| name("msa_att_row"), m, update)?;
+        let m = taps.dropped(|| name("msa_att_row"), self.dropout.row, m, update)?;
         let update = match &self.column {
             Column::Full(a) => a.update(&m, masks.0, None),
             Column::Global(a) => a.update(&m, masks.0),
         };
-        let m = taps.added(|| name("msa_att_col"), m, update)?;
+        let m = taps.dropped(|| name("msa_att_col"), self.dropout.column, m, update)?;
         let update = self.transition.update(&m);
-        let m = taps.added(|| name("msa_transition"), m, update)?;
+        let m = taps.dropped(|| name("msa_transition"), self.dropout.transition, m, update)?;
         let update = self.outer.update(&m, masks.0);
-        let z = taps.added(|| name("outer_product_mean"), z, update)?;
+        let z = taps.dropped(|| name("outer_product_mean"), self.dropout.outer, z, update)?;
         let z = self.pair.forward(z, masks.1, &self.path, taps)?;
         taps.add(|| name("m"), &m);
         taps.add(|| name("z"), &z);

@@ -9,6 +9,7 @@ mod attention;
 mod confidence;
 mod config;
 mod convert;
+mod dropout;
 mod error;
 mod evoformer;
 mod frames;
@@ -22,6 +23,7 @@ mod pair_stack;
 #[cfg(test)]
 mod parity;
 mod recycling;
+mod segments;
 mod structure_module;
 mod taps;
 mod template;
@@ -29,6 +31,7 @@ mod torsion_rows;
 
 pub use confidence::{expected_aligned_error, plddt, predicted_tm, self_distance_change};
 pub use config::Config;
+pub use dropout::{Draw, Dropout};
 pub use error::Error;
 pub use evoformer::{Block, Stack};
 pub use model::{Model, Outputs, PassDone, PredictOptions, Prediction, Previous, Step};

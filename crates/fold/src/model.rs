@@ -34,6 +34,16 @@ pub struct Model {
     heads: Heads,
 }
 
+/// What exists, 1 or 0.
+pub(crate) struct Masks {
+    /// `[s, r]`, with template rows.
+    pub msa: Tensor,
+    /// `[e, r]`.
+    pub extra: Tensor,
+    /// `[r, r]`.
+    pub pair: Tensor,
+}
+
 /// What one pass hands to the next; without gradient.
 #[derive(Clone)]
 pub struct Previous {
@@ -241,9 +251,7 @@ impl Model {
             let n = samples.len() as f64;
             (row, pair, single) = ((row / n)?, (pair / n)?, (single / n)?);
         }
-        let structure = self.structure.forward(&single, &pair, first, taps)?;
-        let logits = self.heads.forward(&msa, &pair, &single, &structure.single)?;
-        Ok(Outputs { msa, msa_first_row: row, pair, single, structure, logits })
+        self.outputs((msa, row, pair, single), first, taps)
     }
 
     /// Embedders, extra-MSA stack, Evoformer: MSA, its first row, pair and single representations.
@@ -254,9 +262,49 @@ impl Model {
         taps: &Taps,
         block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
+        let mut done = 0;
+        let mut tick = || {
+            done += 1;
+            block_done(done).is_break().then_some(()).map_or(Ok(()), |()| Err(Error::Stopped))
+        };
+        let masks = self.masks(x)?;
+        let (mut m, mut z) = self.embed(x, previous, &masks, taps)?;
+        let mut e = self.extra.forward(x)?;
+        for block in &self.extra_blocks {
+            (e, z) = block.forward(e, z, (&masks.extra, &masks.pair), taps)?;
+            tick()?;
+        }
+        drop(e);
+        for block in &self.blocks {
+            (m, z) = block.forward(m, z, (&masks.msa, &masks.pair), taps)?;
+            tick()?;
+        }
+        // What the blocks borrowed is more than all that follows: structure and heads have it instead.
+        nn::cpu::release_scratch();
+        let (m, row, single) = self.read(&m, x)?;
+        Ok((m, row, z, single))
+    }
+
+    /// What exists: of alignment rows, those of template torsions included, extra rows and pairs.
+    pub(crate) fn masks(&self, x: &ModelInput) -> Result<Masks> {
+        let seq = tensor(&x.seq_mask, self.device())?;
+        let mut msa = tensor(&x.msa_mask, self.device())?;
+        if let (Some(torsions), Some(templates)) = (&self.torsions, &x.templates) {
+            msa = Tensor::cat(&[&msa, &torsions.mask(templates)?], 0)?;
+        }
+        let pair = seq.unsqueeze(1)?.broadcast_mul(&seq.unsqueeze(0)?)?;
+        Ok(Masks { msa, extra: tensor(&x.extra_msa_mask, self.device())?, pair })
+    }
+
+    /// The alignment `[s, r, c_m]`, followed by the templates' torsions, and the pair representation before any block.
+    pub(crate) fn embed(
+        &self,
+        x: &ModelInput,
+        previous: Previous,
+        masks: &Masks,
+        taps: &Taps,
+    ) -> Result<(Tensor, Tensor)> {
         let aatype: Vec<u8> = x.aatype.iter().map(|&a| a.clamp(0, 20) as u8).collect();
-        let seq_mask = tensor(&x.seq_mask, self.device())?;
-        let pair_mask = seq_mask.unsqueeze(1)?.broadcast_mul(&seq_mask.unsqueeze(0)?)?;
         let (m, z) = self.input.forward(x)?;
         let (mut m, mut z) = self.recycling.forward(m, z, &previous, &aatype)?;
         drop(previous);
@@ -266,41 +314,46 @@ impl Model {
         taps.add(|| "input_embedder.m".into(), &m);
         taps.add(|| "input_embedder.z".into(), &z);
         if let (Some(embedder), Some(templates)) = (&self.template, &x.templates)
-            && let Some(update) = embedder.forward(&z, &pair_mask, templates, taps)?
+            && let Some(update) = embedder.forward(&z, &masks.pair, templates, taps)?
         {
             taps.add(|| "template_embedder".into(), &update);
             z = ops::residual(z, update)?;
         }
-
-        let mut done = 0;
-        let mut tick = || {
-            done += 1;
-            block_done(done).is_break().then_some(()).map_or(Ok(()), |()| Err(Error::Stopped))
-        };
-        let mut e = self.extra.forward(x)?;
-        let extra_mask = tensor(&x.extra_msa_mask, self.device())?;
-        for block in &self.extra_blocks {
-            (e, z) = block.forward(e, z, (&extra_mask, &pair_mask), taps)?;
-            tick()?;
-        }
-        drop(e);
-
-        let rows = m.dim(0)?;
-        let mut msa_mask = tensor(&x.msa_mask, self.device())?;
         if let (Some(torsions), Some(templates)) = (&self.torsions, &x.templates) {
-            let (more, mask) = torsions.forward(templates)?;
-            m = Tensor::cat(&[&m, &more], 0)?;
-            msa_mask = Tensor::cat(&[&msa_mask, &mask], 0)?;
+            m = Tensor::cat(&[&m, &torsions.forward(templates)?], 0)?;
         }
-        for block in &self.blocks {
-            (m, z) = block.forward(m, z, (&msa_mask, &pair_mask), taps)?;
-            tick()?;
-        }
-        // What the blocks borrowed is more than all that follows: structure and heads have it instead.
-        nn::cpu::release_scratch();
+        Ok((m, z))
+    }
+
+    /// From the last `m`: the alignment's own rows, the first of them, and the single representation.
+    pub(crate) fn read(&self, m: &Tensor, x: &ModelInput) -> Result<(Tensor, Tensor, Tensor)> {
         let row = m.narrow(0, 0, 1)?.squeeze(0)?.contiguous()?;
         let single = self.single.forward(&row)?;
-        Ok((m.narrow(0, 0, rows)?.contiguous()?, row, z, single))
+        Ok((m.narrow(0, 0, x.msa_mask.nrows())?.contiguous()?, row, single))
+    }
+
+    /// Structure and heads on what a trunk gave.
+    pub(crate) fn outputs(
+        &self,
+        (msa, msa_first_row, pair, single): (Tensor, Tensor, Tensor, Tensor),
+        x: &ModelInput,
+        taps: &Taps,
+    ) -> Result<Outputs> {
+        let structure = self.structure.forward(&single, &pair, x, taps)?;
+        let logits = self.heads.forward(&msa, &pair, &single, &structure.single)?;
+        Ok(Outputs { msa, msa_first_row, pair, single, structure, logits })
+    }
+
+    pub(crate) fn extra_rows(&self, x: &ModelInput) -> Result<Tensor> {
+        self.extra.forward(x)
+    }
+
+    pub(crate) fn extra_blocks(&self) -> &[Block] {
+        &self.extra_blocks
+    }
+
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     /// Runs all passes and keeps the last. Every pass reads its own samples, or the last there are.

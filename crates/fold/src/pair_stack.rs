@@ -2,7 +2,7 @@
 //! transition. AF2 Suppl. Alg. 6 lines 6–10 and Alg. 16.
 
 use crate::attention::TriangleAttention;
-use crate::config::{PairBlock, Triangle};
+use crate::config::{Dropout, PairBlock, Triangle};
 use crate::layers::{Linear, Norm};
 use crate::taps::Taps;
 use candle_core::{Result as Tensors, Tensor};
@@ -107,6 +107,16 @@ pub struct PairUpdates {
     ending: TriangleAttention,
     transition: Transition,
     order: Order,
+    dropout: Rates,
+}
+
+/// What training leaves out of each update.
+struct Rates {
+    outgoing: Dropout,
+    incoming: Dropout,
+    starting: Dropout,
+    ending: Dropout,
+    transition: Dropout,
 }
 
 impl PairUpdates {
@@ -125,31 +135,39 @@ impl PairUpdates {
                 config.pair_transition.num_intermediate_factor,
             )?,
             order,
+            dropout: Rates {
+                outgoing: out.dropout,
+                incoming: inc.dropout,
+                starting: start.dropout,
+                ending: end.dropout,
+                transition: config.pair_transition.dropout,
+            },
         })
     }
 
     /// `z` `[r, r, c]` after all updates; its memory is used for the result.
     pub fn forward(&self, z: Tensor, mask: &Tensor, path: &str, taps: &Taps) -> Tensors<Tensor> {
-        let step = |z: Tensor, name: &str, update: Update| -> Tensors<Tensor> {
-            taps.added(|| format!("{path}.{name}"), z, update)
+        let step = |z: Tensor, name: &str, rate: Dropout, update: Update| -> Tensors<Tensor> {
+            taps.dropped(|| format!("{path}.{name}"), rate, z, update)
         };
+        let rates = &self.dropout;
         let multiply = |mut z: Tensor| -> Tensors<Tensor> {
             let update = self.outgoing.update(&z, mask);
-            z = step(z, "tri_mul_out", update)?;
+            z = step(z, "tri_mul_out", rates.outgoing, update)?;
             let update = self.incoming.update(&z, mask);
-            step(z, "tri_mul_in", update)
+            step(z, "tri_mul_in", rates.incoming, update)
         };
         let attend = |mut z: Tensor| -> Tensors<Tensor> {
             let update = self.starting.update(&z, mask)?;
-            z = step(z, "tri_att_start", update)?;
+            z = step(z, "tri_att_start", rates.starting, update)?;
             let update = self.ending.update(&z, mask)?;
-            step(z, "tri_att_end", update)
+            step(z, "tri_att_end", rates.ending, update)
         };
         let z = match self.order {
             Order::MultiplyFirst => attend(multiply(z)?)?,
             Order::AttendFirst => multiply(attend(z)?)?,
         };
         let update = self.transition.update(&z);
-        step(z, "pair_transition", update)
+        step(z, "pair_transition", rates.transition, update)
     }
 }

@@ -1,7 +1,7 @@
 //! Structure module: frames, torsions and atoms from the representations. AF2 Suppl. Alg. 20, 23.
 
 use crate::Result;
-use crate::config::Config;
+use crate::config::{Config, Dropout};
 use crate::convert::tensor;
 use crate::frames::{AllAtoms, Frames, Literature, all_atoms};
 use crate::ipa::InvariantPointAttention;
@@ -68,6 +68,7 @@ pub struct StructureModule {
     angles: AngleResnet,
     layers: usize,
     scale: f64,
+    dropout: Dropout,
 }
 
 impl StructureModule {
@@ -100,6 +101,7 @@ impl StructureModule {
             },
             layers: s.num_layer,
             scale: s.position_scale,
+            dropout: Dropout { rate: s.dropout, ..Dropout::default() },
         })
     }
 
@@ -122,7 +124,7 @@ impl StructureModule {
         let mut last = None;
         for number in 0..self.layers {
             let tap = |name: &str, t: &Tensor| taps.add(|| format!("structure_module.{number}.{name}"), t);
-            let layer = self.layer(&s, &z, &mask, &frames, &initial)?;
+            let layer = self.layer(&s, &z, &mask, &frames, &initial, (number, taps))?;
             tap("ipa", &layer.attention);
             tap("s", &layer.single);
             tap("angles", &layer.angles);
@@ -155,7 +157,7 @@ impl StructureModule {
     }
 
     /// One layer: from `s` `[r, c]` and frames, given `z` `[r, r, c_z]` and `initial` `[r, c_s]`, both
-    /// normalised.
+    /// normalised. Its number tells its dropout from the other layers'.
     pub(crate) fn layer(
         &self,
         s: &Tensor,
@@ -163,10 +165,15 @@ impl StructureModule {
         mask: &Tensor,
         frames: &Frames,
         initial: &Tensor,
+        (number, taps): (usize, &Taps),
     ) -> candle_core::Result<Layer> {
+        let thinned = |name: &str, x: Tensor| {
+            taps.thinned(|| format!("structure_module.{number}.{name}"), self.dropout, x)
+        };
         let attention = self.ipa.forward(s, z, mask, frames)?;
-        let s = self.norm_ipa.forward(&(s + &attention)?)?;
-        let single = self.norm_transition.forward(&(&s + self.transition(&s)?)?)?;
+        let s = self.norm_ipa.forward(&thinned("attended", (s + &attention)?)?)?;
+        let moved = (&s + self.transition(&s)?)?;
+        let single = self.norm_transition.forward(&thinned("moved", moved)?)?;
         let frames = frames.update(&self.backbone.forward(&single)?)?;
         let (angles, raw_angles) = self.angles(&single, initial)?;
         Ok(Layer { attention, single, frames, angles, raw_angles })

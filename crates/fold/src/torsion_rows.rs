@@ -34,10 +34,15 @@ impl TorsionRows {
         })
     }
 
-    /// Rows `[t, r, c_m]` and their mask `[t, r]`.
-    pub fn forward(&self, input: &TemplateInput) -> Result<(Tensor, Tensor)> {
-        let (features, mask) = self.features(input)?;
-        Ok((self.second.forward(&self.first.relu(&features)?)?, mask))
+    /// Rows `[t, r, c_m]`.
+    pub fn forward(&self, input: &TemplateInput) -> Result<Tensor> {
+        let (features, _) = self.features(input)?;
+        Ok(self.second.forward(&self.first.relu(&features)?)?)
+    }
+
+    /// Which of them exist `[t, r]`.
+    pub fn mask(&self, input: &TemplateInput) -> Result<Tensor> {
+        Ok(self.features(input)?.1)
     }
 
     /// What is embedded, `[t, r, 57]`, and the mask.

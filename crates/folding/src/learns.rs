@@ -1,7 +1,7 @@
 //! Tests of the task as a whole: gradients reach every parameter, equal samples give equal losses, nothing held out is
 //! trained on.
 
-use crate::recipe::{ChainFilter, Network, ValidationConfig, Violations};
+use crate::recipe::{ChainFilter, Network, Passes, ValidationConfig, Violations};
 use crate::source::{TrainingChains, training_view};
 use crate::task::{FoldingTask, validation_view};
 use crate::truth::testing::{config, features, helix, losses};
@@ -11,7 +11,7 @@ use dataset::{Chain, Dataset, Prepared, Split, Writer};
 use fold::Model;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use train::{DataSource, RngKey};
+use train::{DataSource, RngKey, StepCtx, Task};
 
 const SEQUENCE: &str = "MKVLAWGDERTYPSFNHQICMKDLRW";
 
@@ -97,7 +97,7 @@ fn sample_config() -> SampleConfig {
 fn every_parameter_gets_a_finite_nonzero_gradient() {
     let violations = Violations { from_step: Some(0), weight: 1.0 };
     let held = ValidationConfig { chains: 1, longest: 64, recycles: 0 };
-    let task = FoldingTask::new(network(), violations, &held, &dataset()).unwrap();
+    let task = FoldingTask::new(network(), Passes::default(), violations, &held, &dataset()).unwrap();
     let vars: BTreeMap<String, Var> =
         noise().into_iter().map(|(name, t)| (name, Var::from_tensor(&t).unwrap())).collect();
     let tensors = vars.iter().map(|(name, v)| (name.clone(), v.as_tensor().clone())).collect();
@@ -125,6 +125,66 @@ fn every_parameter_gets_a_finite_nonzero_gradient() {
         }
     }
     assert_eq!(without, Vec::<&str>::new(), "of {}", vars.len());
+}
+
+/// Gradients of one sample, taken on a thread with stack enough.
+fn gradients(
+    task: &FoldingTask,
+    vars: &BTreeMap<String, Var>,
+    sample: &Sample,
+) -> BTreeMap<String, Vec<u32>> {
+    let weights = Arc::new(vars.iter().map(|(name, v)| (name.clone(), v.as_tensor().clone())).collect());
+    let ctx = StepCtx { step: 5, steps: 9, micro: 2, key: RngKey::new(1, 5, 2), weights };
+    let take = || {
+        let out = task.loss(sample, &ctx).unwrap();
+        let grads = match out.backward {
+            Some(backward) => backward(&out.loss).unwrap(),
+            None => out.loss.backward().unwrap(),
+        };
+        let bits = |v: &Var| {
+            let grad = grads.get(v.as_tensor()).map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            grad.unwrap_or_default().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        vars.iter().map(|(name, v)| (name.clone(), bits(v))).collect()
+    };
+    std::thread::scope(|s| {
+        let thread = std::thread::Builder::new().stack_size(1 << 28);
+        thread.spawn_scoped(s, take).unwrap().join().unwrap()
+    })
+}
+
+#[test]
+fn blocks_that_are_run_again_give_the_same_gradients_to_the_bit() {
+    let vars: BTreeMap<String, Var> =
+        noise().into_iter().map(|(name, t)| (name, Var::from_tensor(&t).unwrap())).collect();
+    let held = ValidationConfig { chains: 1, longest: 64, recycles: 0 };
+    let sample = Sample::draw(&helix(SEQUENCE, 3), &network().features, &sample_config(), 1, 4).unwrap();
+    let of = |dropout, checkpoint_activations| {
+        let passes = Passes { dropout, checkpoint_activations };
+        let task =
+            FoldingTask::new(with_dropout(), passes, Violations::default(), &held, &dataset()).unwrap();
+        gradients(&task, &vars, &sample)
+    };
+    let [plain, dropped] = [false, true].map(|dropout| {
+        let whole = of(dropout, false);
+        assert!(whole.values().all(|grad| !grad.is_empty()));
+        let again = of(dropout, true);
+        let off: Vec<&String> = whole.keys().filter(|name| whole[*name] != again[*name]).collect();
+        assert_eq!(off, Vec::<&String>::new(), "dropout {dropout}");
+        whole
+    });
+    assert_ne!(plain, dropped, "dropout left nothing out");
+}
+
+/// The network with AlphaFold's rates.
+fn with_dropout() -> Network {
+    let mut network = network();
+    let trunk = &mut network.config.embeddings_and_evoformer.evoformer;
+    trunk.msa_row_attention_with_pair_bias.dropout.rate = 0.15;
+    trunk.pair.triangle_multiplication_outgoing.dropout.rate = 0.25;
+    trunk.pair.triangle_attention_ending_node.dropout.rate = 0.25;
+    network.config.heads.structure_module.dropout = 0.1;
+    network
 }
 
 #[test]
@@ -180,7 +240,8 @@ fn nothing_held_out_enters_a_training_batch() {
 #[test]
 fn chains_without_extra_rows_have_a_loss() {
     let held = ValidationConfig { chains: 1, longest: 64, recycles: 0 };
-    let task = FoldingTask::new(network(), Violations::default(), &held, &dataset()).unwrap();
+    let task =
+        FoldingTask::new(network(), Passes::default(), Violations::default(), &held, &dataset()).unwrap();
     let alone = SampleConfig { single_sequence: 1.0, ..sample_config() };
     let sample = Sample::draw(&helix(SEQUENCE, 3), &network().features, &alone, 0, 2).unwrap();
     assert_eq!(sample.passes[0].num_extra(), 0);
@@ -188,7 +249,7 @@ fn chains_without_extra_rows_have_a_loss() {
     assert!(loss.total.to_scalar::<f32>().unwrap().is_finite());
     // Violations are off before their step: the loss is another one after it.
     let late = Violations { from_step: Some(7), weight: 1.0 };
-    let task = FoldingTask::new(network(), late, &held, &dataset()).unwrap();
+    let task = FoldingTask::new(network(), Passes::default(), late, &held, &dataset()).unwrap();
     let at = |step| task.losses(&noise(), &sample, step).unwrap().structure.unwrap().violations.is_some();
     assert_eq!((at(6), at(7)), (false, true));
 }

@@ -22,6 +22,9 @@ pub struct Recipe {
     pub init: Option<PathBuf>,
     /// How samples are drawn.
     pub sample: SampleConfig,
+    /// How the network is run.
+    #[serde(default)]
+    pub passes: Passes,
     /// When violations begin to count.
     #[serde(default)]
     pub violations: Violations,
@@ -33,6 +36,23 @@ pub struct Recipe {
     /// Chains that are used at all.
     #[serde(default)]
     pub chains: ChainFilter,
+}
+
+/// How the network is run in training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Passes {
+    /// Whether values are left out at the rates of the configuration.
+    pub dropout: bool,
+    /// Keep only what goes from block to block, and run each block again on the way back: the same numbers for about a third more
+    /// time and a fraction of the memory. May change when a run is resumed.
+    pub checkpoint_activations: bool,
+}
+
+impl Default for Passes {
+    fn default() -> Self {
+        Self { dropout: true, checkpoint_activations: false }
+    }
 }
 
 /// Violations come late: before the structure is about right they only disturb. AF2 Suppl. 1.9.11.

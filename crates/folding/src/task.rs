@@ -1,21 +1,24 @@
 //! The folding network as something to train: a sample's loss, and the judgement of the averaged parameters.
 
 use crate::judge::{judge, network};
-use crate::recipe::{Network, ValidationConfig, Violations};
+use crate::recipe::{Network, Passes, ValidationConfig, Violations};
 use crate::source::known;
 use crate::truth::losses;
 use crate::{Known, Result, Sample};
 use candle_core::{DType, Tensor};
 use dataset::{Dataset, Entry, Split};
-use fold::{Model, Taps};
+use fold::{Draw, Dropout, Model, Taps};
 use losses::{LossConfig, Losses};
+use nn::Segments;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use train::{BoxError, LossOut, StepCtx, Task, Validation};
+use std::sync::Arc;
+use train::{Backward, BoxError, LossOut, RngKey, StepCtx, Task, Validation};
 
 /// The task.
 pub struct FoldingTask {
     network: Network,
+    passes: Passes,
     violations: Violations,
     recycles: usize,
     validation: Vec<Held>,
@@ -33,6 +36,7 @@ impl FoldingTask {
     /// # Errors  If a chain cannot be read.
     pub fn new(
         network: Network,
+        passes: Passes,
         violations: Violations,
         validation: &ValidationConfig,
         dataset: &Dataset,
@@ -44,7 +48,7 @@ impl FoldingTask {
                 Ok(Held { chain: known(entry, dataset.chain(i)?), no_homolog: entry.no_train_homolog })
             })
             .collect::<std::result::Result<_, dataset::Error>>()?;
-        Ok(Self { network, violations, recycles: validation.recycles, validation: validation_chains })
+        Ok(Self { network, passes, violations, recycles: validation.recycles, validation: validation_chains })
     }
 
     /// Loss weights after `step` steps.
@@ -56,33 +60,64 @@ impl FoldingTask {
         config
     }
 
-    /// Losses of the last pass of `sample`, on the tape of `weights`; passes before it are not. AF2 Suppl. Alg. 31.
+    /// Losses of the last pass of `sample`, on the tape of `weights`; passes before it are not. Nothing is left out. AF2
+    /// Suppl. Alg. 31.
     ///
     /// # Errors  If parameters or features do not fit the network.
     pub fn losses(&self, weights: &BTreeMap<String, Tensor>, sample: &Sample, step: u64) -> Result<Losses> {
+        self.run(weights, sample, step, None, None)
+    }
+
+    /// The same as training has it: with dropout drawn by `draw`, and in segments if there are some.
+    pub(crate) fn run(
+        &self,
+        weights: &BTreeMap<String, Tensor>,
+        sample: &Sample,
+        step: u64,
+        draw: Option<Draw>,
+        segments: Option<&mut Segments>,
+    ) -> Result<Losses> {
         let config = &self.network.config;
         let still = network(config, weights)?;
-        let tracked = Model::load(config, weights.clone(), DType::F32)?;
         let mut previous = still.nothing_before(sample.labels.len())?;
-        let passes = sample.passes.len();
-        for (pass, features) in sample.passes.iter().enumerate() {
-            let model = if pass + 1 == passes { &tracked } else { &still };
-            let features = std::slice::from_ref(features);
-            let outputs = model.pass(features, previous, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
-            if pass + 1 == passes {
-                return losses(&outputs, sample, &self.losses_at(step));
-            }
-            previous = outputs.previous();
+        let dropout = |pass| draw.clone().map(|draw| Dropout::new(pass, draw));
+        let last = sample.passes.len() - 1;
+        let mut go_on = |_| ControlFlow::Continue(());
+        for (pass, features) in sample.passes[..last].iter().enumerate() {
+            let taps = Taps::training(dropout(pass));
+            previous = still.pass(std::slice::from_ref(features), previous, &taps, &mut go_on)?.previous();
         }
-        unreachable!("a sample has at least one pass")
+        let tracked = Model::load(config, weights.clone(), DType::F32)?;
+        let features = &sample.passes[last];
+        let outputs = match segments {
+            Some(segments) => {
+                let (model, features) = (Arc::new(tracked), Arc::new(features.clone()));
+                model.pass_in_segments(&features, previous, dropout(last).as_ref(), segments)?
+            }
+            None => {
+                let taps = Taps::training(dropout(last));
+                tracked.pass(std::slice::from_ref(features), previous, &taps, &mut go_on)?
+            }
+        };
+        losses(&outputs, sample, &self.losses_at(step))
     }
+}
+
+/// Dropout's numbers of a sample: a stream of their own for every place in the network.
+pub(crate) fn draw(key: RngKey) -> Draw {
+    Arc::new(move |site, values| {
+        let mut stream = key.site(site);
+        values.iter_mut().for_each(|value| *value = stream.f32());
+    })
 }
 
 impl Task for FoldingTask {
     type Batch = Sample;
 
     fn loss(&self, sample: &Sample, ctx: &StepCtx) -> std::result::Result<LossOut, BoxError> {
-        let found = self.losses(&ctx.weights, sample, ctx.step)?;
+        let drawn = self.passes.dropout.then(|| draw(ctx.key));
+        let mut segments = self.passes.checkpoint_activations.then(Segments::default);
+        let found = self.run(&ctx.weights, sample, ctx.step, drawn, segments.as_mut())?;
         let mut scalars = BTreeMap::new();
         let number = |t: &Tensor| -> Result<f64> { Ok(f64::from(t.to_scalar::<f32>()?)) };
         for (head, loss) in &found.per_head {
@@ -96,7 +131,8 @@ impl Task for FoldingTask {
                 scalars.insert("violations".into(), number(&v.loss)?);
             }
         }
-        Ok(LossOut { loss: found.total, scalars, weight: 1.0 })
+        let backward = segments.map(|segments| -> Backward { Box::new(|loss| segments.backward(loss)) });
+        Ok(LossOut { loss: found.total, scalars, weight: 1.0, backward })
     }
 
     fn validate(

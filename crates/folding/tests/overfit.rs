@@ -34,7 +34,9 @@ fn eight_chains_are_learned_by_heart() {
     let source =
         TrainingChains::new(dataset.clone(), &recipe.chains, features.clone(), recipe.sample.clone());
     assert_eq!(source.len(), 8);
-    let task = FoldingTask::new(network_of.clone(), recipe.violations, &recipe.validation, &dataset).unwrap();
+    let task =
+        FoldingTask::new(network_of.clone(), recipe.passes, recipe.violations, &recipe.validation, &dataset)
+            .unwrap();
     let first = initial_parameters(&network_of.config, recipe.train.seed).unwrap();
     let order = Permutation::new(source.len(), recipe.train.seed).unwrap();
 

@@ -14,8 +14,10 @@ mod fused;
 pub mod ops;
 mod params;
 mod place;
+mod segments;
 
 pub use error::{Error, Result};
 pub use fused::{Fused, Update, reference_backward};
 pub use params::Params;
 pub use place::{Place, Source};
+pub use segments::Segments;

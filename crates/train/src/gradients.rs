@@ -1,6 +1,7 @@
 //! Gradients of one sample, read into flat f32 vectors: norms, sums, checks.
 
 use crate::error::Result;
+use crate::task::Backward;
 use crate::weights::{Weights, with_values};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
@@ -36,8 +37,8 @@ pub(crate) fn sum_of_squares_in(values: &[f32], ranges: &[Range<usize>]) -> f64 
 }
 
 /// The gradient of `loss`, taken on the calling thread, whose stack must be large: candle walks the tape by recursion.
-pub(crate) fn backward(loss: &Tensor) -> Result<GradStore> {
-    Ok(loss.backward()?)
+pub(crate) fn backward(loss: &Tensor, how: Option<Backward>) -> Result<GradStore> {
+    Ok(how.map_or_else(|| loss.backward(), |how| how(loss))?)
 }
 
 /// Σ g² over all parameters, or none if no parameter has a gradient. Not finite if any element is not.
@@ -113,12 +114,12 @@ mod tests {
         ]))
         .unwrap();
         let b = weights.get("b").unwrap().as_tensor();
-        let grads = backward(&b.sqr().unwrap().sum_all().unwrap()).unwrap();
+        let grads = backward(&b.sqr().unwrap().sum_all().unwrap(), None).unwrap();
         assert_eq!(norm_squared(&weights, &grads).unwrap(), Some(164.0));
         let mut sums = vec![1.0; 5];
         add(&weights, &grads, 0.5, &mut sums).unwrap();
         assert_eq!(sums, [1., 1., 1., 5., 6.]);
-        let none = backward(&tensor(&[1.0]).sum_all().unwrap()).unwrap();
+        let none = backward(&tensor(&[1.0]).sum_all().unwrap(), None).unwrap();
         assert_eq!(norm_squared(&weights, &none).unwrap(), None);
     }
 }

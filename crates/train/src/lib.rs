@@ -38,6 +38,6 @@ pub use order::{Order, Permutation, Weighted, digest};
 pub use philox::{RngKey, Stream, philox4x32};
 pub use run::{Summary, run};
 pub use schedule::{Decay, Schedule};
-pub use task::{DataSource, LossOut, StepCtx, Task, Validation};
+pub use task::{Backward, DataSource, LossOut, StepCtx, Task, Validation};
 pub use track::{Jsonl, Progress, TensorBoard, Tracker};
 pub use weights::Weights;

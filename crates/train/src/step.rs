@@ -213,7 +213,7 @@ impl<'a> Model<'a> {
         if !out.weight.is_finite() || out.weight <= 0.0 {
             return Ok(Err(format!("its weight is {}", out.weight)));
         }
-        let grads = match gradients::backward(&out.loss) {
+        let grads = match gradients::backward(&out.loss, out.backward) {
             Ok(grads) => grads,
             Err(error) => return Ok(Err(format!("it has no gradient: {error}"))),
         };

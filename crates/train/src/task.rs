@@ -3,6 +3,7 @@
 use crate::error::BoxError;
 use crate::philox::RngKey;
 use candle_core::Tensor;
+use candle_core::backprop::GradStore;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -56,20 +57,25 @@ pub struct StepCtx {
     pub weights: Arc<BTreeMap<String, Tensor>>,
 }
 
+/// Takes the gradients of a loss that is on no single tape: of one that keeps little of the pass and repeats it, say.
+pub type Backward = Box<dyn FnOnce(&Tensor) -> candle_core::Result<GradStore>>;
+
 /// The loss of one sample.
 pub struct LossOut {
-    /// One number on the tape.
+    /// One number on a tape.
     pub loss: Tensor,
     /// Its parts, for the metrics; averaged like the loss.
     pub scalars: BTreeMap<String, f64>,
     /// The sample's share in the step's mean: 1 for a protein, the number of tokens for text.
     pub weight: f64,
+    /// How its gradients are taken; by its own tape if there is none.
+    pub backward: Option<Backward>,
 }
 
 impl LossOut {
     /// A loss of weight 1 without parts.
     pub fn new(loss: Tensor) -> Self {
-        Self { loss, scalars: BTreeMap::new(), weight: 1.0 }
+        Self { loss, scalars: BTreeMap::new(), weight: 1.0, backward: None }
     }
 }
 

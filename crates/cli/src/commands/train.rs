@@ -83,13 +83,14 @@ fn ready(args: &Args) -> Result<Ready> {
     recipe.train.about = serde_json::json!({
         "model": named.json,
         "sample": recipe.sample,
+        "dropout": recipe.passes.dropout,
         "chains": recipe.chains,
         "violations": recipe.violations,
         "validation": recipe.validation,
         "dataset": dataset.set_id(),
         "init": origin,
     });
-    let task = FoldingTask::new(network, recipe.violations, &recipe.validation, &dataset)?;
+    let task = FoldingTask::new(network, recipe.passes, recipe.violations, &recipe.validation, &dataset)?;
     Ok(Ready { recipe, text, source, order, weights, task })
 }
 

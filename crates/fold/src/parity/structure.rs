@@ -73,7 +73,7 @@ fn whole_layer(golden: &Golden, report: &mut Report, layer: usize, module: &Stru
     let (mask, before) = (at("sequence_mask").squeeze(1)?, frames(&at("in0.affine"))?);
     let (act, pair, initial) = (at("in0.act"), at("static_feat_2d"), at("initial_act"));
     let literature = Literature::new(&golden.aatype(), &Device::Cpu)?;
-    let ours = module.layer(&act, &pair, &mask, &before, &initial)?;
+    let ours = module.layer(&act, &pair, &mask, &before, &initial, (0, &Taps::off()))?;
     let atoms = module.atoms(&ours, &literature)?;
     for (value, got) in [
         ("act", &ours.single),

@@ -82,7 +82,7 @@ fn torsions(golden: &Golden, report: &mut Report) -> Result<()> {
     let input = golden.sample.templates.as_ref().expect("the golden has templates");
     let (features, mask) = embedder.features(input)?;
     report.compare(golden, "evoformer/template_single_embedding#0:in0", &features);
-    let (rows, same_mask) = embedder.forward(input)?;
+    let (rows, same_mask) = (embedder.forward(input)?, embedder.mask(input)?);
     report.compare(golden, "evoformer/template_projection#0:out", &rows);
     // The mask becomes the last rows of the Evoformer's.
     let masks = golden.tap("evoformer/evoformer_iteration#0:masks.msa");

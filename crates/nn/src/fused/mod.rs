@@ -12,6 +12,7 @@ use crate::place::{Place, Source};
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Tensor, Var};
 use std::sync::Arc;
 use tape::Out;
+pub(crate) use tape::seed;
 
 /// One operation: a plain reference, a fused forward, kernels for a GPU, a backward.
 pub trait Fused: Send + Sync + 'static {

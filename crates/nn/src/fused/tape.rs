@@ -13,17 +13,30 @@ use std::sync::{Arc, Mutex};
 /// # Panics  if no input is tracked.
 pub(super) fn put(op: Arc<dyn Fused>, inputs: &[Tensor], plain: Vec<Tensor>, out: Out) -> Result<Tensor> {
     let grads = Arc::new(Mutex::new(vec![None; inputs.len()]));
-    let mut token: Option<Tensor> = None;
-    for (index, input) in inputs.iter().enumerate().filter(|(_, t)| t.track_op()) {
-        let link = Link { index, grads: grads.clone() };
-        token = Some(match token {
-            None => input.apply_op1(link)?,
-            Some(token) => token.apply_op2(input, link)?,
-        });
-    }
-    let token = token.expect("one input is tracked");
+    let tracked = inputs.iter().enumerate().filter(|(_, t)| t.track_op());
+    let token = links(tracked, &grads)?.expect("one input is tracked");
     let wanted = inputs.iter().map(Tensor::track_op).collect();
     token.apply_op1(Root { op, inputs: plain, wanted, out: Mutex::new(Some(out)), grads })
+}
+
+/// A number whose backward pass gives each of these tensors, which are on a tape, the gradient beside it; none for no tensors.
+pub(crate) fn seed(pairs: impl Iterator<Item = (Tensor, Tensor)>) -> Result<Option<Tensor>> {
+    let (tensors, given): (Vec<Tensor>, Vec<Tensor>) = pairs.unzip();
+    let grads = Arc::new(Mutex::new(given.into_iter().map(Some).collect::<Vec<_>>()));
+    links(tensors.iter().enumerate(), &grads)
+}
+
+/// A token that has passed through a link for each of these tensors, numbered as their gradients are.
+fn links<'a>(tensors: impl Iterator<Item = (usize, &'a Tensor)>, grads: &Grads) -> Result<Option<Tensor>> {
+    let mut token: Option<Tensor> = None;
+    for (index, tensor) in tensors {
+        let link = Link { index, grads: grads.clone() };
+        token = Some(match token {
+            None => tensor.apply_op1(link)?,
+            Some(token) => token.apply_op2(tensor, link)?,
+        });
+    }
+    Ok(token)
 }
 
 type Grads = Arc<Mutex<Vec<Option<Tensor>>>>;

@@ -8,9 +8,11 @@ use candle_core::{Device, Tensor, Var};
 use features::ModelInput;
 use fold::{Config, Model, Taps};
 use losses::LossConfig;
+use nn::Segments;
 use nn::files::{Array, Arrays};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// candle walks the tape by recursion: this is enough for networks of full depth.
@@ -42,6 +44,10 @@ pub struct Args {
     /// Steps that are timed, after one to warm up
     #[arg(long, default_value_t = 5)]
     steps: usize,
+    /// Keep only what goes from block to block and run blocks again on the way back, as a recipe's
+    /// `passes.checkpoint_activations` does
+    #[arg(long)]
+    checkpoint_activations: bool,
     /// Machine-readable lines on stdout
     #[arg(long)]
     json: bool,
@@ -124,7 +130,8 @@ struct Times {
 /// What every step does again: the batch and the network, for gradients and without.
 struct Step<'a> {
     recycles: usize,
-    tracked: Model,
+    checkpoint: bool,
+    tracked: Arc<Model>,
     still: Model,
     samples: Vec<ModelInput>,
     labels: Arrays,
@@ -141,7 +148,8 @@ impl<'a> Step<'a> {
         let samples = super::model::sample(args.crop, args.msa, args.extra)?;
         Ok(Self {
             recycles: args.recycles,
-            tracked: load(Tensor::clone)?,
+            checkpoint: args.checkpoint_activations,
+            tracked: Arc::new(load(Tensor::clone)?),
             still: load(Tensor::detach)?,
             labels: labels(&samples[0]),
             samples,
@@ -159,12 +167,21 @@ impl<'a> Step<'a> {
             previous = self.still.pass(&self.samples, previous, &Taps::off(), &mut go_on)?.previous();
         }
         let recycles = clock.lap();
-        let outputs = self.tracked.pass(&self.samples, previous, &Taps::off(), &mut go_on)?;
+        let mut segments = self.checkpoint.then(Segments::default);
+        let outputs = match &mut segments {
+            Some(segments) => {
+                self.tracked.pass_in_segments(&Arc::new(sample.clone()), previous, None, segments)?
+            }
+            None => self.tracked.pass(&self.samples, previous, &Taps::off(), &mut go_on)?,
+        };
         let forward = clock.lap();
         let numbers: Vec<i32> = sample.residue_index.to_vec();
         let total = truth::losses(&outputs, (sample, &numbers), &self.labels, &self.losses)?.total;
         let losses = clock.lap();
-        let grads = total.backward()?;
+        let grads = match segments {
+            Some(segments) => segments.backward(&total)?,
+            None => total.backward()?,
+        };
         // What an optimizer would read: a gradient that is missing is none of a training step.
         let missing = self.vars.iter().find(|(_, var)| grads.get(var.as_tensor()).is_none());
         if let Some((name, _)) = missing.filter(|(name, _)| !is_idle(name)) {
