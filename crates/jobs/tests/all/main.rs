@@ -1,0 +1,7 @@
+//! The conformance suite on every backend, and what is a backend's own.
+
+mod blobs;
+mod churn;
+mod crash;
+mod sqlite;
+mod suite;
