@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, SqliteConnection};
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, broadcast};
 
 /// Connections that only read.
@@ -16,7 +17,7 @@ const READERS: u32 = 4;
 const HINTS: usize = 4096;
 
 pub(super) async fn open(path: &Path, options: Options) -> Result<SqliteStore> {
-    let lock = lock(path)?;
+    let lock = lock(path).await?;
     let connect = SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(options.busy)
@@ -55,17 +56,27 @@ pub(super) async fn open(path: &Path, options: Options) -> Result<SqliteStore> {
     Ok(SqliteStore { queue, readers: Readers(readers), hints, task: Mutex::new(Some(task)) })
 }
 
+/// How long a lock is asked for again. A program that is being started by this process holds a copy of every lock until it
+/// runs, also of one that was just given up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A lock beside the file that ends with the process: two writers would each be a server that reaps the other's jobs.
-fn lock(path: &Path) -> Result<File> {
+async fn lock(path: &Path) -> Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = Path::new(&name);
     let file =
         File::options().create(true).write(true).truncate(false).open(name).map_err(Error::io(name))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(Error::io(name)(error)),
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(Error::io(name)(error)),
+        }
     }
 }
 
