@@ -89,7 +89,7 @@ impl Parts {
     pub unsafe fn finish(self, job: &BackwardJob<'_>) -> Result<()> {
         let Some(leaves) = self.leaves else { return Ok(()) };
         // SAFETY: as the caller's.
-        unsafe { job.sum_leaves(leaves.address, self.count, self.to[0], self.to[1]) }
+        unsafe { job.sum_leaves(leaves.address, self.count, &self.to) }
     }
 }
 
@@ -179,21 +179,27 @@ impl<'a> BackwardJob<'a> {
     /// # Safety  As many rows, and weights, are there.
     pub(super) unsafe fn bias(&self, i: usize, rows: usize, grads: Matrix, weights: u64) -> Result<()> {
         // SAFETY: as the caller's; the bias is as wide as the rows.
-        unsafe { self.column_sums(rows, grads, weights, self.to(i)) }
+        unsafe { self.column_sums(rows, grads, weights, &[(self.to(i), grads.width)]) }
     }
 
-    /// Sums of `rows` rows to `width` f32 values; none if `to` is null.
+    /// Sums of `rows` rows: of so many columns to each of at most four places, which may be null.
     ///
-    /// # Safety  As [`BackwardJob::bias`]; `to` has room.
-    pub(super) unsafe fn column_sums(&self, rows: usize, grads: Matrix, weights: u64, to: u64) -> Result<()> {
-        if to == 0 {
+    /// # Safety  As [`BackwardJob::bias`]; the places have room.
+    pub(super) unsafe fn column_sums(
+        &self,
+        rows: usize,
+        grads: Matrix,
+        weights: u64,
+        to: &[(u64, usize)],
+    ) -> Result<()> {
+        if to.iter().all(|&(to, _)| to == 0) {
             return Ok(());
         }
         // All processors have some rows, each at least 64.
         let slabs = 2 * self.machine.processors() / grads.width.div_ceil(64);
         let slabs = slabs.clamp(1, rows.div_ceil(64));
-        let leaves = if slabs > 1 { Some(self.floats(slabs * grads.width)?) } else { None };
-        let place = leaves.as_ref().map_or(to, |leaves| leaves.address);
+        let leaves = if slabs > 1 || to.len() > 1 { Some(self.floats(slabs * grads.width)?) } else { None };
+        let place = leaves.as_ref().map_or(to[0].0, |leaves| leaves.address);
         let arguments = ColumnSums {
             x: grads.address,
             weights,
@@ -214,22 +220,23 @@ impl<'a> BackwardJob<'a> {
         // SAFETY: as the caller's; there are as many leaves as slabs.
         unsafe {
             self.launch(&launch, &arguments)?;
-            if leaves.is_some() { self.sum_leaves(place, slabs, (to, grads.width), (0, 0)) } else { Ok(()) }
+            if leaves.is_some() { self.sum_leaves(place, slabs, to) } else { Ok(()) }
         }
     }
 
-    /// The sums of `n` leaves: the first so many columns to one place, the rest to another; null places get none.
+    /// The sums of `n` leaves: so many columns to each of at most four places; null places get none.
     ///
     /// # Safety  The leaves are there, and the places have room.
-    pub(super) unsafe fn sum_leaves(
-        &self,
-        leaves: u64,
-        n: usize,
-        (sums, first): (u64, usize),
-        (rest, second): (u64, usize),
-    ) -> Result<()> {
-        let width = first + second;
-        let arguments = SumLeaves { leaves, sums, rest, n: int(n), width: int(width), first: int(first) };
+    pub(super) unsafe fn sum_leaves(&self, leaves: u64, n: usize, places: &[(u64, usize)]) -> Result<()> {
+        let width = places.iter().map(|(_, columns)| columns).sum();
+        let mut arguments = SumLeaves { leaves, n: int(n), width: int(width), ..SumLeaves::default() };
+        assert!(places.len() <= arguments.to.len(), "{} places for sums", places.len());
+        arguments.end = [int(width); 4];
+        let mut end = 0;
+        for (i, &(to, columns)) in places.iter().enumerate() {
+            end += columns;
+            (arguments.to[i], arguments.end[i]) = (to, int(end));
+        }
         let launch = Launch {
             file: "sums",
             kernel: "sum_leaves".into(),
@@ -306,7 +313,7 @@ impl<'a> BackwardJob<'a> {
             self.launch(&launch, &arguments)?;
             if let Some(leaves) = leaves {
                 let [scale, offset] = end.of_norm;
-                self.sum_leaves(leaves.address, count, (scale, c), (offset, c))?;
+                self.sum_leaves(leaves.address, count, &[(scale, c), (offset, c)])?;
             }
         }
         Ok(())
