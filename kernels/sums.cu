@@ -3,12 +3,12 @@
 // limit: spills 0
 //
 // Shapes    column_sums: x [rows, width] by row_stride, times weights [rows] (null: ones); slab b of `slabs` writes the sums of its
-//           share of the rows to leaves[b]. sum_leaves: leaves [n, width] leaf by leaf; columns below end[0] go to to[0], those
-//           below end[1] to to[1], and so on; null: not wanted.
+//           share of the rows to leaves[b]. sum_leaves: up to eight times leaves [n, width] leaf by leaf; columns below end[0] go
+//           to to[0], those below end[1] to to[1], and so on; null: not wanted.
 // Use       gradient of a bias: column_sums of the gradient behind it, then sum_leaves (slabs = 1: its leaf is the result).
-//           Leaves of several launches may lie one behind the other: then one sum_leaves adds them all.
+//           Leaves of several launches may lie one behind the other: then they are one sum.
 // Types     x bf16 or f32; leaves and sums f32.
-// Grid      column_sums: ceil(width / 64)·slabs blocks of 256 threads; sum_leaves: ceil(width / 256) blocks of 256 threads.
+// Grid      column_sums: ceil(width / 64)·slabs blocks of 256 threads; sum_leaves: Σ ceil(width / 256) blocks of 256 threads.
 // Shared    column_sums: 2048 bytes; sum_leaves: none.
 // Limits    none. Rows of an even number of values that are aligned to pairs are read in pairs.
 // Floor     bytes: rows·width·sizeof x.
@@ -53,20 +53,28 @@ DEVICE void column_sums(const ColumnSums<T>& t) {
     if (both) leaf[1] = sum.y;
 }
 
-constexpr int SUM_PLACES = 4;
+constexpr int SUM_PLACES = 4, SUM_PARTS = 8;
 
-struct SumLeaves {
+struct LeafSums {
     const float* leaves;
     float* to[SUM_PLACES];
     int n, width;
     int end[SUM_PLACES];
 };
+struct SumLeaves {
+    LeafSums parts[SUM_PARTS];
+    int count;
+};
 
 KERNEL __launch_bounds__(256) column_sums_bf16(const __grid_constant__ ColumnSums<bf16> t) { column_sums(t); }
 KERNEL __launch_bounds__(256) column_sums_f32(const __grid_constant__ ColumnSums<float> t) { column_sums(t); }
 
-KERNEL __launch_bounds__(256) sum_leaves(const __grid_constant__ SumLeaves t) {
-    const i64 column = block_index() * 256 + thread_index();
+KERNEL __launch_bounds__(256) sum_leaves(const __grid_constant__ SumLeaves all) {
+    int part = 0;
+    i64 block = block_index();
+    for (; part + 1 < all.count && block >= (all.parts[part].width + 255) / 256; part++) block -= (all.parts[part].width + 255) / 256;
+    const LeafSums& t = all.parts[part];
+    const i64 column = block * 256 + thread_index();
     if (column >= t.width) return;
     // Four running sums, so that loads do not wait for one another.
     float sum[4] = {};

@@ -1,4 +1,5 @@
 #include "check.hpp"
+#include <memory>
 #include "../../kernels/sums.cu"
 
 template <class T, class Kernel>
@@ -12,12 +13,12 @@ static void check(Kernel kernel, int rows, int width, int slabs, bool weighted) 
     run(name, long((width + 63) / 64) * slabs, 256, 2048, {&leaves.memory()}, kernel,
         ColumnSums<T>{bx.data(), weighted ? bw.data() : nullptr, leaves.data(), stride, rows, width, slabs});
     auto sum = [&](const std::string& what, std::vector<Memory*> outs, std::vector<std::pair<float*, int>> places) {
-        SumLeaves t{leaves.data(), {}, slabs, width, {}};
+        LeafSums t{leaves.data(), {}, slabs, width, {}};
         for (int i = 0, end = 0; i < SUM_PLACES; i++) {
             if (i < int(places.size())) t.to[i] = places[i].first, end += places[i].second;
             t.end[i] = end;
         }
-        run(name + what, (width + 255) / 256, 256, 0, outs, sum_leaves, t);
+        run(name + what, (width + 255) / 256, 256, 0, outs, sum_leaves, SumLeaves{{t}, 1});
     };
     sum(" leaves", {&sums.memory()}, {{sums.data(), width}});
     for (int row = 0; row < rows; row++)
@@ -34,6 +35,30 @@ static void check(Kernel kernel, int rows, int width, int slabs, bool weighted) 
     compare(name + " the last", alone.values(), Values(want.begin() + first + second, want.end()), 1e-6);
 }
 
+/// Several sums of other widths and numbers of leaves by one launch.
+static void check_together() {
+    const int widths[SUM_PARTS] = {300, 1, 256, 257, 7, 600, 2, 64};
+    SumLeaves t{{}, SUM_PARTS};
+    std::vector<std::unique_ptr<Buffer<float>>> buffers;
+    std::vector<Memory*> outs;
+    std::vector<Values> want;
+    long blocks = 0;
+    for (int i = 0; i < SUM_PARTS; i++) {
+        const int width = widths[i], n = 1 + 3 * i;
+        Values leaves = noise(size_t(n) * width, 20 + unsigned(i)), sums(width);
+        buffers.push_back(std::make_unique<Buffer<float>>(leaves));
+        const float* from = buffers.back()->data();
+        for (size_t v = 0; v < leaves.size(); v++) sums[v % width] += leaves[v];
+        buffers.push_back(std::make_unique<Buffer<float>>(size_t(width)));
+        t.parts[i] = {from, {buffers.back()->data()}, n, width, {width, width, width, width}};
+        outs.push_back(&buffers.back()->memory());
+        want.push_back(sums);
+        blocks += (width + 255) / 256;
+    }
+    run("sum_leaves together", blocks, 256, 0, outs, sum_leaves, t);
+    for (int i = 0; i < SUM_PARTS; i++) compare("sum_leaves together " + std::to_string(i), buffers[size_t(2 * i + 1)]->values(), want[size_t(i)], 1e-6);
+}
+
 int main() {
     start();
     for (int slabs : {1, 3, 7}) {
@@ -45,5 +70,6 @@ int main() {
         check<bf16>(column_sums_bf16, 130, 65, slabs, slabs == 1);
         check<float>(column_sums_f32, 9, 1, slabs, false);
     }
+    check_together();
     return finish();
 }

@@ -124,9 +124,21 @@ arguments!(
     /// `sums.cu`, first step.
     ColumnSums [48] { x: u64, weights: u64, leaves: u64, row_stride: i64, rows: i64, width: i32, slabs: i32, }
 );
+
+/// One of the sums of [`SumLeaves`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LeafSums {
+    pub leaves: u64,
+    pub to: [u64; 4],
+    pub n: i32,
+    pub width: i32,
+    pub end: [i32; 4],
+}
+
 arguments!(
     /// `sums.cu`, last step.
-    SumLeaves [64] { leaves: u64, to: [u64; 4], n: i32, width: i32, end: [i32; 4], }
+    SumLeaves [520] { parts: [LeafSums; 8], count: i32, }
 );
 arguments!(
     /// `attention_backward.cu`, all of its kernels.

@@ -147,6 +147,7 @@ fn attention(
         job.weight(13, r * r, (of_bias, floats(job.at(1), cz)), sizes.bias_scale(), false)?;
         if job.wants(15) {
             job.column_sums(r, floats(dweight_rows.address, h), 0, &[(frames.d_head_weight, h)])?;
+            job.finish_sums()?;
         }
     }
     Ok(())

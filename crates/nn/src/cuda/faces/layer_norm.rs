@@ -62,7 +62,7 @@ pub(crate) fn layer_norm_backward(job: &BackwardJob<'_>) -> Result<bool> {
     unsafe {
         job.launch(&launch, &arguments)?;
         if let Some(leaves) = leaves {
-            job.sum_leaves(leaves.address, launch.blocks, &[(job.to(1), c), (job.to(2), c)])?;
+            job.sum_leaves(leaves, launch.blocks, &[(job.to(1), c), (job.to(2), c)])?;
         }
     }
     Ok(true)
