@@ -11,7 +11,8 @@
 // Differences of points are summed as they are, in f32; no atomics.
 //
 // Order     _queries, which leaves P and dS in `weights` and `dlogits`, then _keys.
-// Shapes    as ipa.cu, and gradients as what they belong to, through its strides; weights, dlogits [r, r, heads]. dz may be dz_before.
+// Shapes    as ipa.cu, and gradients as what they belong to, through its strides; weights, dlogits [r, r, heads]. dz may be
+//           dz_before, or null if nobody wants it.
 // Types     ipa_backward_queries_bf16, _f32: z's and dz's type; ipa_backward_keys takes either's arguments.
 // Grid      _queries: r blocks of 256 threads; _keys: ceil(r / 4) blocks of 256 threads.
 // Shared    ipa_backward_shared below; 12 heads, d = dv = 16, 4 and 8 points, cz = 128: 135,872 bytes. _keys: 4·(5120 + 4·heads·(d + 3·p)).
@@ -28,7 +29,7 @@ struct IpaBackward {
     float *weights, *dlogits; // [r, r, heads]
     float* dweight_rows;      // [r, heads]
     const Z* dz_before;       // [r, r, cz] or null
-    Z* dz;
+    Z* dz;              // or null: not wanted
 };
 
 DEVICE constexpr int ipa_backward_shared(int heads, int d, int points, int dv, int v_points, int cz) {
@@ -127,7 +128,7 @@ DEVICE void ipa_backward_queries(const IpaBackward<Z>& b) {
             const float own = column[i].points ? q[e] : 0.0f, sign = column[i].points ? -1.0f : 1.0f;
             for (int j = 0; j < here; j++) sum[i] += ds[j * IPA_STRIDE + column[i].head] * (own + sign * keys[j * key_stride + e]);
         }
-        if (channel < t.cz)
+        if (b.dz && channel < t.cz)
             for (int j = thread_index() / 64; j < here; j += IPA_THREADS / 64) {
                 const i64 at = (query * t.r + first + j) * t.cz + channel;
                 Pair z = b.dz_before ? load_pair(b.dz_before + at) : Pair{0.0f, 0.0f};

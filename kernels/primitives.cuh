@@ -99,6 +99,11 @@ DEVICE float inverse_root(float x) {
     return y;
 }
 
+/// As exact as f32 is, for a few values: e^x, ln(1 + x), √x.
+DEVICE float exp_exact(float x) { return expf(x); }
+DEVICE float log_1_plus(float x) { return log1pf(x); }
+DEVICE float square_root(float x) { return sqrtf(x); }
+
 /// Two f32 to bf16, ties to even: `low` into the lower half.
 DEVICE u32 pack(float low, float high) {
     u32 r;

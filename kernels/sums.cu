@@ -3,14 +3,14 @@
 // limit: spills 0
 //
 // Shapes    column_sums: x [rows, width] by row_stride, times weights [rows] (null: ones); slab b of `slabs` writes the sums of its
-//           share of the rows to leaves[b]. sum_leaves: leaves [n, width] leaf by leaf, the first so many
-//           columns to sums [first], the rest to rest [width - first]; null: not wanted.
+//           share of the rows to leaves[b]. sum_leaves: up to eight times leaves [n, width] leaf by leaf; columns below end[0] go
+//           to to[0], those below end[1] to to[1], and so on; null: not wanted.
 // Use       gradient of a bias: column_sums of the gradient behind it, then sum_leaves (slabs = 1: its leaf is the result).
-//           Leaves of several launches may lie one behind the other: then one sum_leaves adds them all.
+//           Leaves of several launches may lie one behind the other: then they are one sum.
 // Types     x bf16 or f32; leaves and sums f32.
-// Grid      column_sums: ceil(width / 64)·slabs blocks of 256 threads; sum_leaves: ceil(width / 256) blocks of 256 threads.
+// Grid      column_sums: ceil(width / 64)·slabs blocks of 256 threads; sum_leaves: Σ ceil(width / 256) blocks of 256 threads.
 // Shared    column_sums: 2048 bytes; sum_leaves: none.
-// Limits    width even; rows aligned to pairs.
+// Limits    none. Rows of an even number of values that are aligned to pairs are read in pairs.
 // Floor     bytes: rows·width·sizeof x.
 #include "primitives.cuh"
 
@@ -29,10 +29,12 @@ DEVICE void column_sums(const ColumnSums<T>& t) {
     const int column = int(block_index() % column_blocks) * 64 + 2 * lane;
     const i64 slab = block_index() / column_blocks, first = t.rows * slab / t.slabs, end = t.rows * (slab + 1) / t.slabs;
     Pair sum{0.0f, 0.0f};
+    const bool both = column + 1 < t.width, pairs = (t.width | t.row_stride | i64(u64(t.x) / sizeof(T))) % 2 == 0;
     if (column < t.width)
 #pragma unroll 4
         for (i64 row = first + warp; row < end; row += 8) {
-            const Pair x = load_pair(t.x + row * t.row_stride + column);
+            const T* from = t.x + row * t.row_stride + column;
+            const Pair x = pairs ? load_pair(from) : Pair{to_f32(from[0]), both ? to_f32(from[1]) : 0.0f};
             const float weight = t.weights ? t.weights[row] : 1.0f;
             sum.x += x.x * weight;
             sum.y += x.y * weight;
@@ -46,20 +48,33 @@ DEVICE void column_sums(const ColumnSums<T>& t) {
         sum.x += other.x;
         sum.y += other.y;
     }
-    store_pair(t.leaves + slab * t.width + column, sum.x, sum.y);
+    float* leaf = t.leaves + slab * t.width + column;
+    leaf[0] = sum.x;
+    if (both) leaf[1] = sum.y;
 }
 
-struct SumLeaves {
+constexpr int SUM_PLACES = 4, SUM_PARTS = 8;
+
+struct LeafSums {
     const float* leaves;
-    float *sums, *rest;
-    int n, width, first;
+    float* to[SUM_PLACES];
+    int n, width;
+    int end[SUM_PLACES];
+};
+struct SumLeaves {
+    LeafSums parts[SUM_PARTS];
+    int count;
 };
 
 KERNEL __launch_bounds__(256) column_sums_bf16(const __grid_constant__ ColumnSums<bf16> t) { column_sums(t); }
 KERNEL __launch_bounds__(256) column_sums_f32(const __grid_constant__ ColumnSums<float> t) { column_sums(t); }
 
-KERNEL __launch_bounds__(256) sum_leaves(const __grid_constant__ SumLeaves t) {
-    const i64 column = block_index() * 256 + thread_index();
+KERNEL __launch_bounds__(256) sum_leaves(const __grid_constant__ SumLeaves all) {
+    int part = 0;
+    i64 block = block_index();
+    for (; part + 1 < all.count && block >= (all.parts[part].width + 255) / 256; part++) block -= (all.parts[part].width + 255) / 256;
+    const LeafSums& t = all.parts[part];
+    const i64 column = block * 256 + thread_index();
     if (column >= t.width) return;
     // Four running sums, so that loads do not wait for one another.
     float sum[4] = {};
@@ -67,6 +82,9 @@ KERNEL __launch_bounds__(256) sum_leaves(const __grid_constant__ SumLeaves t) {
 #pragma unroll
         for (int i = 0; i < 4; i++)
             if (leaf + i < t.n) sum[i] += t.leaves[i64(leaf + i) * t.width + column];
-    float* to = column < t.first ? t.sums : t.rest;
-    if (to) to[column < t.first ? column : column - t.first] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+#pragma unroll
+    for (int i = 0; i < SUM_PLACES; i++) {
+        const int begin = i > 0 ? t.end[i - 1] : 0;
+        if (t.to[i] && column >= begin && column < t.end[i]) t.to[i][column - begin] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
 }

@@ -11,15 +11,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Files of `kernels/` that operations launch: those of `src/cuda/source.rs`.
-const KERNELS: [&str; 16] = [
+const KERNELS: [&str; 21] = [
     "attention",
     "attention_backward",
     "gate_output",
     "gate_output_backward",
     "global_attention",
     "global_attention_backward",
+    "ipa",
+    "ipa_backward",
+    "ipa_frames",
+    "layer_norm",
     "layer_norm_project",
     "layer_norm_project_backward",
+    "linear",
     "outer_product_mean",
     "outer_product_mean_backward",
     "pad_rows",

@@ -75,6 +75,7 @@ int cuDeviceGetCount(int* n) { return *n = 1, 0; }
 int cuDeviceGet(int* d, int) { return *d = 0, 0; }
 int cuDeviceGetName(char* to, int n, int) { return std::snprintf(to, size_t(n), "the emulator"), 0; }
 int cuDeviceTotalMem_v2(size_t* n, int) { return *n = size_t(4) << 30, 0; }
+int cuMemGetInfo_v2(size_t* free, size_t* all) { return *free = *all = size_t(4) << 30, 0; }
 int cuDeviceGetAttribute(int* v, int attribute, int) {
     const std::map<int, int> known{{16, 3}, {75, 9}, {76, 0}, {97, 227 * 1024}, {115, 1}};
     const auto found = known.find(attribute);

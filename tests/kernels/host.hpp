@@ -155,6 +155,9 @@ inline float tanh_fast(float x) {
     return as_f32((as_u32(y) + 0x800) & ~0xfffu);
 }
 inline float reciprocal(float x) { return flush(1.0f / flush(x)); }
+inline float exp_exact(float x) { return std::exp(x); }
+inline float log_1_plus(float x) { return std::log1p(x); }
+inline float square_root(float x) { return std::sqrt(x); }
 inline float inverse_root(float x) { return 1.0f / std::sqrt(x); }
 inline void add_unordered(float* to, float x) { *to += x; }
 

@@ -69,7 +69,7 @@ static void check(Kernel kernel, const Shape& asked, double size, double bound) 
                   s.column ? " column" : "", s.grad ? s.in_place ? " grad in place" : " grad" : "", size);
     const std::string name = text;
     run(name, s.blocks, 32 * s.warps, shared_of(s), {&out.memory(), &normed.memory(), &turned.memory(), &leaves.memory()}, kernel, t);
-    run(name + " leaves", (2 * c + 255) / 256, 256, 0, {&sums.memory()}, sum_leaves, SumLeaves{leaves.data(), sums.data(), nullptr, leaf_count, 2 * c, 2 * c});
+    run(name + " leaves", (2 * c + 255) / 256, 256, 0, {&sums.memory()}, sum_leaves, SumLeaves{{{leaves.data(), {sums.data()}, leaf_count, 2 * c, {2 * c, 2 * c, 2 * c, 2 * c}}}, 1});
 
     Values got, want, got_normed, want_normed, want_turned, dscale(c), doffset(c);
     for (int row = 0; row < rows; row++) {

@@ -53,7 +53,7 @@ static Values columns(const Buffer<float>& x, int width, int stride, int first) 
     Buffer<float> leaves(size_t(slabs) * width), sums(width);
     run("column_sums", long((width + 63) / 64) * slabs, 256, 2048, {&leaves.memory()}, column_sums_f32,
         ColumnSums<float>{x.data() + first, nullptr, leaves.data(), stride, rows, width, slabs});
-    run("sum_leaves", (width + 255) / 256, 256, 0, {&sums.memory()}, sum_leaves, SumLeaves{leaves.data(), sums.data(), nullptr, slabs, width, width});
+    run("sum_leaves", (width + 255) / 256, 256, 0, {&sums.memory()}, sum_leaves, SumLeaves{{{leaves.data(), {sums.data()}, slabs, width, {width, width, width, width}}}, 1});
     return sums.values();
 }
 
@@ -65,7 +65,7 @@ struct Back {
         t.dx = dx.data(), t.normed = normed.data(), t.leaves = leaves.data();
         run("layer_norm_project_backward", BLOCKS, THREADS, 8 * (32 * 72 + WARPS * 16 * 40) + WARPS * (4736 + 512),
             {&dx.memory(), &normed.memory(), &leaves.memory()}, layer_norm_project_backward_f32_f32_64, t);
-        run("sum_leaves", (2 * c + 255) / 256, 256, 0, {&norm.memory()}, sum_leaves, SumLeaves{leaves.data(), norm.data(), nullptr, BLOCKS * WARPS, 2 * c, 2 * c});
+        run("sum_leaves", (2 * c + 255) / 256, 256, 0, {&norm.memory()}, sum_leaves, SumLeaves{{{leaves.data(), {norm.data()}, BLOCKS * WARPS, 2 * c, {2 * c, 2 * c, 2 * c, 2 * c}}}, 1});
     }
     Values half(int i) const {
         const Values all = norm.values();

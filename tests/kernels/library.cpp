@@ -8,8 +8,11 @@
 #include "../../kernels/global_attention_backward.cu"
 #include "../../kernels/ipa.cu"
 #include "../../kernels/ipa_backward.cu"
+#include "../../kernels/ipa_frames.cu"
+#include "../../kernels/layer_norm.cu"
 #include "../../kernels/layer_norm_project.cu"
 #include "../../kernels/layer_norm_project_backward.cu"
+#include "../../kernels/linear.cu"
 #include "../../kernels/outer_product_mean.cu"
 #include "../../kernels/outer_product_mean_backward.cu"
 #include "../../kernels/pad_rows.cu"
@@ -51,7 +54,8 @@ const std::map<std::string, Entry>& entries() {
         HEAD_DIMS(attention_backward_keys_f32), HEAD_DIMS(attention_backward_bias_bf16), HEAD_DIMS(attention_backward_bias_f32),
         HEAD_DIMS(global_attention_f32_bf16), HEAD_DIMS(global_attention_f32_f32), HEAD_DIMS(global_attention_backward_bf16),
         HEAD_DIMS(global_attention_backward_f32), WEIGHTS(gate_output), WEIGHTS(gate_output_backward), ENTRY(ipa_f32),
-        ENTRY(ipa_backward_queries_f32), ENTRY(ipa_backward_keys), WEIGHTS(layer_norm_project),
+        ENTRY(ipa_backward_queries_f32), ENTRY(ipa_backward_keys), ENTRY(ipa_place), ENTRY(ipa_finish), ENTRY(ipa_finish_backward), ENTRY(ipa_place_backward),
+        ENTRY(layer_norm), ENTRY(layer_norm_backward), ENTRY(linear_finish), ENTRY(linear_relu_backward), WEIGHTS(layer_norm_project),
         WIDTHS(layer_norm_project_backward_f32_bf16), WIDTHS(layer_norm_project_backward_f32_f32),
         WIDTHS(layer_norm_project_backward_bf16_bf16), ENTRY(pair_counts), WEIGHTS(outer_product_project), WEIGHTS(outer_product_backward),
         NUMBERS(outer_product_turn), ENTRY(outer_product_round), ENTRY(pad_rows_log2e), ENTRY(unpad_rows_log2e), NUMBERS(column_sums),

@@ -124,9 +124,21 @@ arguments!(
     /// `sums.cu`, first step.
     ColumnSums [48] { x: u64, weights: u64, leaves: u64, row_stride: i64, rows: i64, width: i32, slabs: i32, }
 );
+
+/// One of the sums of [`SumLeaves`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LeafSums {
+    pub leaves: u64,
+    pub to: [u64; 4],
+    pub n: i32,
+    pub width: i32,
+    pub end: [i32; 4],
+}
+
 arguments!(
     /// `sums.cu`, last step.
-    SumLeaves [40] { leaves: u64, sums: u64, rest: u64, n: i32, width: i32, first: i32, }
+    SumLeaves [520] { parts: [LeafSums; 8], count: i32, }
 );
 arguments!(
     /// `attention_backward.cu`, all of its kernels.
@@ -203,4 +215,58 @@ arguments!(
 arguments!(
     /// `outer_product_mean_backward.cu`, sums in f32 to bf16.
     RoundValues [24] { from: u64, to: u64, count: i64, }
+);
+arguments!(
+    /// `linear.cu`, both of its kernels.
+    LinearFinish [48] { y: u64, bias: u64, residual: u64, out: u64, rows: i64, n: i32, relu: i32, }
+);
+arguments!(
+    /// `layer_norm.cu`, forward.
+    LayerNorm [56] { x: u64, scale: u64, offset: u64, residual: u64, out: u64, rows: i64, c: i32, }
+);
+arguments!(
+    /// `layer_norm.cu`, backward.
+    LayerNormBackward [56] { x: u64, scale: u64, grad: u64, dx: u64, leaves: u64, rows: i64, c: i32, }
+);
+arguments!(
+    /// `ipa_frames.cu`, all of its kernels.
+    IpaFrames [184] {
+        local: u64, ready: u64, bias: u64, rotation: u64, translation: u64, head_weights: u64, head_weight: u64,
+        o_points: u64, features: u64, d_features: u64, d_points: u64, frames: u64, d_ready: u64, d_rotation: u64,
+        d_translation: u64, d_head_weight: u64, d_head_weights: u64, d_bias: u64,
+        r: i32, heads: i32, width: i32, first_points: i32, query_points: i32, key_points: i32, value_points: i32,
+        features_width: i32, values: i32,
+        factor: f32,
+    }
+);
+
+/// Where an operand of [`InvariantPointAttention`] lies: elements from axis to axis, row to row, head to head.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct IpaStrides {
+    pub axis: i64,
+    pub row: i64,
+    pub head: i64,
+}
+
+arguments!(
+    /// `ipa.cu`.
+    InvariantPointAttention [352] {
+        q: u64, k: u64, v: u64, q_points: u64, k_points: u64, v_points: u64, bias: u64, head_weight: u64, mask: u64,
+        z: u64, o: u64, o_points: u64, o_pair: u64, stats: u64,
+        q_stride: IpaStrides, k_stride: IpaStrides, v_stride: IpaStrides, q_points_stride: IpaStrides,
+        k_points_stride: IpaStrides, v_points_stride: IpaStrides,
+        bias_stride0: i64, bias_stride1: i64, bias_head_stride: i64,
+        o_stride: i64, o_points_axis_stride: i64, o_points_stride: i64, o_pair_stride: i64,
+        scale: f32, bias_scale: f32,
+        r: i32, heads: i32, d: i32, dv: i32, points: i32, v_points_count: i32, cz: i32,
+    }
+);
+arguments!(
+    /// `ipa_backward.cu`, both of its kernels.
+    IpaBackward [464] {
+        forward: InvariantPointAttention,
+        d_o: u64, d_points: u64, d_pair: u64, dq: u64, dk: u64, dv: u64, dq_points: u64, dk_points: u64, dv_points: u64,
+        weights: u64, dlogits: u64, dweight_rows: u64, dz_before: u64, dz: u64,
+    }
 );

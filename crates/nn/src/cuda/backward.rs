@@ -1,18 +1,22 @@
 //! An operation's gradients to be made on a machine, and the ends that backward passes share: back through a layer norm, and
 //! gradients of weights and biases. Every sum has an order that depends on the sizes and the machine alone.
 
-use super::arguments::{ColumnSums, LayerNormProjectBackward, Projected, SumLeaves};
+use super::arguments::{ColumnSums, LayerNormProjectBackward, LeafSums, Projected, SumLeaves};
 use super::faces::{int, layer_norm_project_backward, width_of};
 use super::geometry::Rows;
 use super::job::Job;
 use super::machine::{Factor, Launch, Machine, Memory, Precision, Products, Results};
+use crate::fused::Fused;
 use candle_core::{Result, Tensor};
+use std::cell::RefCell;
 use std::ops::Deref;
 
 /// An operation's inputs, the gradient of its result, and where the gradients of inputs go.
 pub struct BackwardJob<'a> {
     job: Job<'a>,
     gradients: Vec<u64>,
+    /// Sums whose leaves are there: one launch makes several.
+    sums: RefCell<Vec<(LeafSums, Memory)>>,
 }
 
 impl<'a> Deref for BackwardJob<'a> {
@@ -88,8 +92,11 @@ impl Parts {
     /// # Safety  Every part has put its sums.
     pub unsafe fn finish(self, job: &BackwardJob<'_>) -> Result<()> {
         let Some(leaves) = self.leaves else { return Ok(()) };
-        // SAFETY: as the caller's.
-        unsafe { job.sum_leaves(leaves.address, self.count, self.to[0], self.to[1]) }
+        // SAFETY: as the caller's; what the parts' own sums wait for is made first.
+        unsafe {
+            job.finish_sums()?;
+            job.sum_leaves(leaves, self.count, &self.to)
+        }
     }
 }
 
@@ -103,12 +110,18 @@ impl<'a> BackwardJob<'a> {
         grad: u64,
         gradients: Vec<u64>,
     ) -> Result<Self> {
-        Ok(Self { job: Job::new(machine, inputs, grad, false, false)?, gradients })
+        Ok(Self { job: Job::new(machine, inputs, grad, false, false)?, gradients, sums: RefCell::default() })
     }
 
-    /// As [`Job::is_regular`].
-    pub(crate) fn is_regular(&self) -> bool {
-        self.job.is_regular() && self.gradients.iter().all(|a| a.is_multiple_of(16))
+    /// The gradients of an operation; `false`, before anything was launched, if it has no kernels for them.
+    ///
+    /// # Errors  As [`Fused::cuda_backward`].
+    pub(crate) fn run(&self, op: &dyn Fused) -> Result<bool> {
+        let regular = self.job.is_regular() && self.gradients.iter().all(|a| a.is_multiple_of(16));
+        let done = regular && op.cuda_backward(self)?;
+        // SAFETY: every sum that waits was given with its leaves.
+        unsafe { self.finish_sums()? };
+        Ok(done)
     }
 
     /// The gradient of the result.
@@ -179,21 +192,28 @@ impl<'a> BackwardJob<'a> {
     /// # Safety  As many rows, and weights, are there.
     pub(super) unsafe fn bias(&self, i: usize, rows: usize, grads: Matrix, weights: u64) -> Result<()> {
         // SAFETY: as the caller's; the bias is as wide as the rows.
-        unsafe { self.column_sums(rows, grads, weights, self.to(i)) }
+        unsafe { self.column_sums(rows, grads, weights, &[(self.to(i), grads.width)]) }
     }
 
-    /// Sums of `rows` rows to `width` f32 values; none if `to` is null.
+    /// Sums of `rows` rows: of so many columns to each of at most four places, which may be null. They are there after
+    /// [`BackwardJob::finish_sums`].
     ///
-    /// # Safety  As [`BackwardJob::bias`]; `to` has room.
-    pub(super) unsafe fn column_sums(&self, rows: usize, grads: Matrix, weights: u64, to: u64) -> Result<()> {
-        if to == 0 {
+    /// # Safety  As [`BackwardJob::bias`]; the places have room.
+    pub(super) unsafe fn column_sums(
+        &self,
+        rows: usize,
+        grads: Matrix,
+        weights: u64,
+        to: &[(u64, usize)],
+    ) -> Result<()> {
+        if to.iter().all(|&(to, _)| to == 0) {
             return Ok(());
         }
         // All processors have some rows, each at least 64.
         let slabs = 2 * self.machine.processors() / grads.width.div_ceil(64);
         let slabs = slabs.clamp(1, rows.div_ceil(64));
-        let leaves = if slabs > 1 { Some(self.floats(slabs * grads.width)?) } else { None };
-        let place = leaves.as_ref().map_or(to, |leaves| leaves.address);
+        let leaves = if slabs > 1 || to.len() > 1 { Some(self.floats(slabs * grads.width)?) } else { None };
+        let place = leaves.as_ref().map_or(to[0].0, |leaves| leaves.address);
         let arguments = ColumnSums {
             x: grads.address,
             weights,
@@ -214,32 +234,46 @@ impl<'a> BackwardJob<'a> {
         // SAFETY: as the caller's; there are as many leaves as slabs.
         unsafe {
             self.launch(&launch, &arguments)?;
-            if leaves.is_some() { self.sum_leaves(place, slabs, (to, grads.width), (0, 0)) } else { Ok(()) }
+            leaves.map_or(Ok(()), |leaves| self.sum_leaves(leaves, slabs, to))
         }
     }
 
-    /// The sums of `n` leaves: the first so many columns to one place, the rest to another; null places get none.
+    /// The sums of `n` leaves, when [`BackwardJob::finish_sums`] makes them: so many columns to each of at most four places; null
+    /// places get none.
     ///
     /// # Safety  The leaves are there, and the places have room.
-    pub(super) unsafe fn sum_leaves(
-        &self,
-        leaves: u64,
-        n: usize,
-        (sums, first): (u64, usize),
-        (rest, second): (u64, usize),
-    ) -> Result<()> {
-        let width = first + second;
-        let arguments = SumLeaves { leaves, sums, rest, n: int(n), width: int(width), first: int(first) };
-        let launch = Launch {
-            file: "sums",
-            kernel: "sum_leaves".into(),
-            blocks: width.div_ceil(256),
-            turns: false,
-            threads: 256,
-            shared: 0,
-        };
-        // SAFETY: as the caller's.
-        unsafe { self.launch(&launch, &arguments) }
+    pub(super) unsafe fn sum_leaves(&self, leaves: Memory, n: usize, places: &[(u64, usize)]) -> Result<()> {
+        let width = places.iter().map(|(_, columns)| columns).sum();
+        let mut part =
+            LeafSums { leaves: leaves.address, n: int(n), width: int(width), ..LeafSums::default() };
+        assert!(places.len() <= part.to.len(), "{} places for sums", places.len());
+        part.end = [int(width); 4];
+        let mut end = 0;
+        for (i, &(to, columns)) in places.iter().enumerate() {
+            end += columns;
+            (part.to[i], part.end[i]) = (to, int(end));
+        }
+        self.sums.borrow_mut().push((part, leaves));
+        Ok(())
+    }
+
+    /// Makes the sums that wait: before something reads one, and at the end.
+    ///
+    /// # Safety  Their leaves are there.
+    pub(super) unsafe fn finish_sums(&self) -> Result<()> {
+        let waiting = self.sums.take();
+        for some in waiting.chunks(SumLeaves::default().parts.len()) {
+            let mut arguments = SumLeaves { count: int(some.len()), ..SumLeaves::default() };
+            for (to, (part, _)) in arguments.parts.iter_mut().zip(some) {
+                *to = *part;
+            }
+            let blocks = some.iter().map(|(part, _)| (part.width as usize).div_ceil(256)).sum();
+            let (file, kernel) = ("sums", "sum_leaves".into());
+            let launch = Launch { file, kernel, blocks, turns: false, threads: 256, shared: 0 };
+            // SAFETY: as the caller's.
+            unsafe { self.launch(&launch, &arguments)? };
+        }
+        Ok(())
     }
 
     /// What [`BackwardJob::end`] needs; none if it does not fit.
@@ -306,7 +340,7 @@ impl<'a> BackwardJob<'a> {
             self.launch(&launch, &arguments)?;
             if let Some(leaves) = leaves {
                 let [scale, offset] = end.of_norm;
-                self.sum_leaves(leaves.address, count, (scale, c), (offset, c))?;
+                self.sum_leaves(leaves, count, &[(scale, c), (offset, c)])?;
             }
         }
         Ok(())

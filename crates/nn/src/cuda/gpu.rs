@@ -12,6 +12,7 @@ use candle_core::cuda_backend::{CudaDType, CudaDevice, DeviceId, WrapErr};
 use candle_core::{CudaStorage, DType, Device, Result, Storage, Tensor, TensorId};
 use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_void};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Kernels compiled when this program was built, by their file's stem.
@@ -39,6 +40,9 @@ pub(super) struct Gpu {
     precision: Precision,
     processors: usize,
     shared: usize,
+    /// Memory that was free when the device was opened, bytes.
+    available: u64,
+    room: AtomicUsize,
     arch: String,
     modules: Mutex<HashMap<&'static str, Module>>,
     functions: Mutex<HashMap<String, Function>>,
@@ -77,11 +81,14 @@ pub(super) fn open(index: usize, precision: Precision) -> Result<Device> {
     let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)? as usize;
     let arch = nvrtc::arch(context.compute_capability().w()?);
     keep_freed_memory(context.cu_device())?;
+    let available = result::mem_get_info().w()?.0 as u64;
     let gpu = Gpu {
         stream: stream.clone(),
         precision,
         processors,
         shared,
+        available,
+        room: AtomicUsize::new(usize::MAX),
         arch,
         modules: Mutex::default(),
         functions: Mutex::default(),
@@ -122,6 +129,16 @@ pub(super) fn take_peak_memory(device: &Device) -> Result<u64> {
 }
 
 impl Gpu {
+    /// See [`super::available_memory`].
+    pub(super) fn available(&self) -> u64 {
+        self.available
+    }
+
+    /// See [`super::set_room`].
+    pub(super) fn set_room(&self, bytes: usize) {
+        self.room.store(bytes, Ordering::Relaxed);
+    }
+
     fn module(&self, file: &'static str) -> Result<Module> {
         let mut modules = locked(&self.modules);
         if let Some(module) = modules.get(file) {
@@ -272,6 +289,10 @@ impl Machine for Gpu {
 
     fn part(&self) -> usize {
         PART
+    }
+
+    fn room(&self) -> usize {
+        self.room.load(Ordering::Relaxed)
     }
 
     fn blocks(&self, launch: &Launch) -> Result<usize> {

@@ -170,6 +170,11 @@ pub trait Machine {
     /// Bytes of intermediate values that are made at a time where an operation goes in parts: they stay in the GPU's cache.
     fn part(&self) -> usize;
 
+    /// Bytes of intermediate values that an operation may hold at a time, if it can go in parts: set where a plan says that not all fit.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
     /// Memory for `bytes` bytes, with anything in it.
     ///
     /// # Errors  If there is not so much.

@@ -55,6 +55,31 @@ pub(crate) fn machine(device: &Device) -> Option<Arc<dyn Machine>> {
     }
 }
 
+/// Memory that was free when [`open`] made this device, bytes; none of a device without a limit of its own. What the program holds itself is
+/// not taken away from it: freed memory is kept.
+#[cfg_attr(not(feature = "cuda"), allow(clippy::missing_const_for_fn))]
+pub fn available_memory(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    return gpu::of(device).map(|gpu| gpu.available());
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        None
+    }
+}
+
+/// Lets operations on a device that [`open`] made hold about so many bytes of intermediate values at a time: attention goes over some
+/// rows, triangle multiplication over some channels at a time. Without it they take all at once.
+#[cfg_attr(not(feature = "cuda"), allow(clippy::missing_const_for_fn))]
+pub fn set_room(device: &Device, bytes: usize) {
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = gpu::of(device) {
+        gpu.set_room(bytes);
+    }
+    #[cfg(not(feature = "cuda"))]
+    let _ = (device, bytes);
+}
+
 /// Most memory that was held on a device that [`open`] made since the last call, bytes.
 ///
 /// # Errors  If the driver does not say.

@@ -20,8 +20,8 @@ macro_rules! files {
 /// The kernels that operations launch, by their file's stem.
 const FILES: &[(&str, &str)] = files!(
     "attention" "attention_backward" "gate_output" "gate_output_backward" "global_attention" "global_attention_backward"
-    "layer_norm_project" "layer_norm_project_backward" "outer_product_mean" "outer_product_mean_backward" "pad_rows" "sums"
-    "transition" "transition_backward" "triangle_multiplication" "triangle_multiplication_backward"
+    "ipa" "ipa_backward" "ipa_frames" "layer_norm" "layer_norm_project" "layer_norm_project_backward" "linear" "outer_product_mean"
+    "outer_product_mean_backward" "pad_rows" "sums" "transition" "transition_backward" "triangle_multiplication" "triangle_multiplication_backward"
 );
 
 /// All files with kernels.
@@ -55,7 +55,12 @@ mod tests {
             ("gate_output_backward", "gate_output_backward_f32_bf16"),
             ("gate_output", "gate_output_f32_bf16"),
             ("global_attention", "global_attention"),
+            ("ipa", "ipa_f32"),
+            ("ipa_backward", "ipa_backward_queries_f32"),
+            ("ipa_frames", "ipa_place"),
+            ("layer_norm", "layer_norm_backward"),
             ("layer_norm_project", "layer_norm_project_f32_f32"),
+            ("linear", "linear_finish"),
             ("outer_product_mean", "outer_product_project_f32_bf16"),
             ("pad_rows", "pad_rows_log2e"),
             ("sums", "column_sums_bf16"),
@@ -67,6 +72,6 @@ mod tests {
             assert!(!text.lines().any(|line| line.starts_with("#include")), "{file}");
             assert!(text.contains(&format!(" {kernel}(")), "{file}");
         }
-        assert_eq!(files().count(), 16);
+        assert_eq!(files().count(), 21);
     }
 }

@@ -210,7 +210,7 @@ impl Update {
         let inputs = self.plain_inputs()?;
         self.op.shape(&inputs)?;
         let job = BackwardJob::new(machine, &inputs, grad, gradients)?;
-        Ok(job.is_regular() && self.op.cuda_backward(&job)?)
+        job.run(&*self.op)
     }
 
     /// The gradients to those inputs that are `wanted`, on the CPU, given the result's.

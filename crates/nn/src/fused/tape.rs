@@ -68,7 +68,7 @@ impl Root {
             let address = |t: &Option<Tensor>| t.as_ref().map_or(Ok(0), |t| machine.address(t));
             let addresses = grads.iter().map(address).collect::<Result<_>>()?;
             let job = BackwardJob::new(&*machine, &self.inputs, machine.address(grad)?, addresses)?;
-            if job.is_regular() && self.op.cuda_backward(&job)? {
+            if job.run(&*self.op)? {
                 return Ok(grads);
             }
         }

@@ -3,6 +3,7 @@
 use super::plain;
 use super::sums::{Sums, gradients};
 use crate::cpu::{SharedMut, for_blocks, layer_norm_backward_row, layer_norm_row, scratch, sum_parts};
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -43,6 +44,14 @@ impl Fused for LayerNorm {
             });
         });
         Ok(())
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        faces::layer_norm(job)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        faces::layer_norm_backward(job)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

@@ -6,6 +6,7 @@ use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, gemm, gemm_parallel, relu_backward_row, scratch,
     sum_parts,
 };
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
@@ -25,7 +26,12 @@ pub fn linear_update(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Update {
 
 /// max(x·Wᵀ + b, 0).
 pub fn linear_relu(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    update(x, w, b, true).tensor()
+    linear_relu_update(x, w, b).tensor()
+}
+
+/// As [`linear_relu`], to be added to something.
+pub fn linear_relu_update(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Update {
+    update(x, w, b, true)
 }
 
 pub(super) fn update(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Update {
@@ -76,6 +82,14 @@ impl Fused for Linear {
             gemm_parallel(Mat::new(x, k), m, &packed, to, n, finish);
         }
         Ok(())
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        faces::linear(job, self.relu)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        faces::linear_backward(job, self.relu)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

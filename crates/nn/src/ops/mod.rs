@@ -25,9 +25,10 @@ mod triangle_multiplication;
 
 pub use attention::{AttentionWeights, Orientation, attention};
 pub use global_attention::{GlobalAttentionWeights, global_attention};
+pub(crate) use ipa::point_factor;
 pub use ipa::{PointAttentionWeights, invariant_point_attention};
 pub use layer_norm::layer_norm;
-pub use linear::{linear, linear_relu, linear_update};
+pub use linear::{linear, linear_relu, linear_relu_update, linear_update};
 pub use lookup::lookup;
 pub use outer_product_mean::{OuterProductWeights, outer_product_mean};
 pub use pair_bias::{pair_bias, pair_bias_update};

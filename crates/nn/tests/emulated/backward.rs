@@ -33,17 +33,26 @@ fn gradients(machine: &Emulator, case: &Case, grad: &Tensor, wanted: &[bool]) ->
     places.iter().zip(inputs).map(read).collect()
 }
 
+/// Relative errors in f32 and in bf16.
+const BOUNDS: [f64; 2] = [5e-5, 2e-2];
+
+/// The same of operations that are f32 in both.
+const EXACT: [f64; 2] = [5e-6; 2];
+
 /// In both precisions, in f32 on two machines: close to the CPU's gradients; in f32 the same bits again with the threads in another
 /// order and only some gradients wanted. `masks` are inputs whose gradient no kernel gives.
-fn check(case: &Case, masks: &[usize], subsets: &[&[usize]], kernels: &[&str]) {
+fn check(case: &Case, masks: &[usize], subsets: &[&[usize]], kernels: &[&str], bounds: [f64; 2]) {
     let Case { name, update, .. } = case;
     let inputs = update.inputs();
     let shape = update.reference().unwrap().dims().to_vec();
-    let grad = made(99).get("grad.matrix", &shape);
+    let mut grad = made(99).get("grad.matrix", &shape);
+    if let Some(rows) = &case.rows {
+        grad = grad.broadcast_mul(&rows.unsqueeze(1).unwrap()).unwrap();
+    }
     let all: Vec<bool> = (0..inputs.len()).map(|i| !masks.contains(&i)).collect();
     let want = update.gradients(&grad, &all).unwrap();
     let norm = |x: &[f32]| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    for (precision, bound) in [(Precision::F32, 5e-5), (Precision::Bf16, 2e-2)] {
+    for (precision, bound) in [Precision::F32, Precision::Bf16].into_iter().zip(bounds) {
         for shared in SHARED.into_iter().take(precision.bytes() / 2) {
             let mut machine = Emulator::new(precision, shared);
             if shared == SHARED[0] {
@@ -109,7 +118,7 @@ fn attentions() {
         kernels.extend(biased.then_some("attention_backward_bias"));
         let mut subsets: Vec<&[usize]> = vec![&[0], &[2, 8], &[4, 9], &[10]];
         subsets.extend(biased.then_some(&[11][..]));
-        check(&cases::attention(sizes, heads, biased, orientation), &[1], &subsets, &kernels);
+        check(&cases::attention(sizes, heads, biased, orientation), &[1], &subsets, &kernels, BOUNDS);
     }
 }
 
@@ -119,7 +128,7 @@ fn global_attentions() {
     for (sizes, heads, d) in [((37, 5, 24), 3, 8), ((6, 18, 64), 2, 32), ((2, 1, 8), 1, 8)] {
         let kernels = ["global_attention_backward", "gate_output_backward", "layer_norm_project_backward"];
         let case = cases::global_attention(sizes, heads, d);
-        check(&case, &[1], &[&[0], &[4], &[5, 3], &[7, 8], &[9]], &kernels);
+        check(&case, &[1], &[&[0], &[4], &[5, 3], &[7, 8], &[9]], &kernels, BOUNDS);
     }
 }
 
@@ -128,7 +137,7 @@ fn global_attentions() {
 fn pair_biases() {
     for (n, c, heads, swapped) in [(17, 24, 3, false), (18, 136, 8, true), (1, 16, 4, false)] {
         let case = cases::pair_bias(n, c, heads, swapped);
-        check(&case, &[], &[&[0], &[1], &[3]], &["layer_norm_project_backward"]);
+        check(&case, &[], &[&[0], &[1], &[3]], &["layer_norm_project_backward"], BOUNDS);
     }
 }
 
@@ -137,7 +146,13 @@ fn pair_biases() {
 fn transitions() {
     for (rows, c, w) in [([5, 7], 24, 72), ([33, 3], 128, 264), ([2, 9], 136, 40), ([1, 1], 8, 8)] {
         let case = cases::transition(rows, c, w, true);
-        check(&case, &[], &[&[0], &[1, 3], &[2], &[4], &[5], &[6]], &["transition_backward", "products"]);
+        check(
+            &case,
+            &[],
+            &[&[0], &[1, 3], &[2], &[4], &[5], &[6]],
+            &["transition_backward", "products"],
+            BOUNDS,
+        );
     }
 }
 
@@ -148,7 +163,7 @@ fn triangle_multiplications() {
         for edges in [Edges::Outgoing, Edges::Incoming] {
             let case = cases::triangle_multiplication(r, cz, c, edges);
             let kernels = ["triangle_output_backward", "triangle_project_backward", "turn_to_channels"];
-            check(&case, &[1], &[&[0], &[4, 7], &[12], &[14, 15], &[16]], &kernels);
+            check(&case, &[1], &[&[0], &[4, 7], &[12], &[14, 15], &[16]], &kernels, BOUNDS);
         }
     }
 }
@@ -159,6 +174,47 @@ fn outer_product_means() {
     for (sizes, e, cz) in [((7, 17, 24), 8, 40), ((33, 5, 40), 16, 136), ((1, 2, 8), 8, 8)] {
         let case = cases::outer_product_mean(sizes, e, cz, true);
         let kernels = ["outer_product_backward", "outer_product_turn", "column_sums"];
-        check(&case, &[1], &[&[0], &[3, 4], &[5], &[8], &[9]], &kernels);
+        check(&case, &[1], &[&[0], &[3, 4], &[5], &[8], &[9]], &kernels, BOUNDS);
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn linears() {
+    for (rows, k, n) in [([5, 7], 22, 37), ([67, 3], 128, 14), ([1, 1], 1, 6), ([2, 9], 15, 66)] {
+        for (biased, relu) in [(true, false), (false, false), (true, true), (false, true)] {
+            let mut kernels = vec!["products"];
+            kernels.extend(biased.then_some("column_sums_f32"));
+            kernels.extend(relu.then_some("linear_relu_backward"));
+            let mut subsets: Vec<&[usize]> = vec![&[0], &[1]];
+            subsets.extend(biased.then_some(&[2][..]));
+            check(&cases::linear(rows, k, n, biased, relu), &[], &subsets, &kernels, EXACT);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn layer_norms() {
+    for (rows, c) in [([5, 7], 24), ([33, 3], 384), ([1, 1], 7), ([2, 9], 1024)] {
+        let kernels = ["layer_norm_backward", "sum_leaves"];
+        check(&cases::layer_norm(rows, c), &[], &[&[0], &[1], &[2, 0]], &kernels, EXACT);
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn point_attentions() {
+    for (r, channels, heads, sizes, masked) in [
+        (17, (24, 40), 3, [8, 5, 2, 3], true),
+        (34, (19, 128), 12, [16, 16, 4, 8], false),
+        (2, (9, 2), 1, [1, 1, 1, 1], false),
+        (9, (33, 66), 16, [5, 8, 1, 7], true),
+    ] {
+        let case = cases::point_attention(r, channels, heads, sizes, masked);
+        let kernels =
+            ["ipa_finish_backward", "ipa_backward_queries_f32", "ipa_backward_keys", "ipa_place_backward"];
+        let subsets: [&[usize]; 8] = [&[0], &[1], &[3], &[4, 15], &[5, 8], &[11, 12], &[13, 14], &[16, 17]];
+        check(&case, &[2], &subsets, &kernels, EXACT);
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use nn::ops::{
     self, AttentionWeights, Edges, GlobalAttentionWeights, Orientation, OuterProductWeights,
-    TransitionWeights, TriangleWeights,
+    PointAttentionWeights, TransitionWeights, TriangleWeights,
 };
 use nn::{Params, Update};
 
@@ -14,6 +14,8 @@ pub struct Case {
     pub onto: Tensor,
     /// Whether that is the first input, whose memory the sum may take.
     pub aliased: bool,
+    /// Which rows of the result are compared, if not all: 1 or 0 for each.
+    pub rows: Option<Tensor>,
 }
 
 /// Made-up tensors by name.
@@ -70,7 +72,7 @@ pub fn attention(
         AttentionWeights { norm: both(&norm), qkv: (&q, &k, &v), gate: both(&gate), out: both(&out) };
     let update = ops::attention(&x, &mask, bias.as_ref(), &weights, heads, orientation);
     let name = format!("attention {n0}x{n1} c {c} {heads}x{d} {orientation:?} bias {biased}");
-    Case { name, update, onto: x, aliased: true }
+    Case { name, update, onto: x, aliased: true, rows: None }
 }
 
 pub fn global_attention((s, r, c): (usize, usize, usize), heads: usize, d: usize) -> Case {
@@ -81,7 +83,7 @@ pub fn global_attention((s, r, c): (usize, usize, usize), heads: usize, d: usize
     let w =
         GlobalAttentionWeights { norm: both(&norm), qkv: (&q, &k, &v), gate: both(&gate), out: both(&out) };
     let name = format!("global attention {s}x{r} c {c} {heads}x{d}");
-    Case { name, update: ops::global_attention(&x, &mask, &w, heads), onto: x, aliased: true }
+    Case { name, update: ops::global_attention(&x, &mask, &w, heads), onto: x, aliased: true, rows: None }
 }
 
 pub fn pair_bias(n: usize, c: usize, heads: usize, swapped: bool) -> Case {
@@ -93,6 +95,7 @@ pub fn pair_bias(n: usize, c: usize, heads: usize, swapped: bool) -> Case {
         update,
         onto: z,
         aliased: false,
+        rows: None,
     }
 }
 
@@ -107,7 +110,7 @@ pub fn transition(rows: [usize; 2], c: usize, w: usize, apart: bool) -> Case {
     }
     let weights = TransitionWeights { norm: both(&norm), widen: both(&widen), narrow: both(&narrow) };
     let name = format!("transition {rows:?} c {c} to {w}");
-    Case { name, update: ops::transition(&x, &weights), onto: x, aliased: true }
+    Case { name, update: ops::transition(&x, &weights), onto: x, aliased: true, rows: None }
 }
 
 pub fn triangle_multiplication(r: usize, cz: usize, c: usize, edges: Edges) -> Case {
@@ -125,7 +128,13 @@ pub fn triangle_multiplication(r: usize, cz: usize, c: usize, edges: Edges) -> C
         gate: both(&gate),
     };
     let name = format!("triangle {r} cz {cz} c {c} {edges:?}");
-    Case { name, update: ops::triangle_multiplication(&z, &mask, &w, edges), onto: z, aliased: true }
+    Case {
+        name,
+        update: ops::triangle_multiplication(&z, &mask, &w, edges),
+        onto: z,
+        aliased: true,
+        rows: None,
+    }
 }
 
 /// With a mask, pairs that share no sequence have updates a thousand times the others': none is `masked` where sums of squares
@@ -144,5 +153,77 @@ pub fn outer_product_mean((s, r, c): (usize, usize, usize), e: usize, cz: usize,
         (m.norm("n", c), m.linear("a", e, c), m.linear("b", e, c), m.linear("o", cz, e * e));
     let w = OuterProductWeights { norm: both(&norm), a: both(&a), b: both(&b), out: both(&out) };
     let name = format!("outer product {s}x{r} c {c} e {e} cz {cz} mask {masked}");
-    Case { name, update: ops::outer_product_mean(&x, &mask, &w), onto: z, aliased: false }
+    Case { name, update: ops::outer_product_mean(&x, &mask, &w), onto: z, aliased: false, rows: None }
+}
+
+pub fn linear(rows: [usize; 2], k: usize, n: usize, biased: bool, relu: bool) -> Case {
+    let m = made(8);
+    let (x, [w, b]) = (m.get("x.matrix", &[rows[0], rows[1], k]), m.linear("w", n, k));
+    let b = biased.then_some(&b);
+    let update = if relu { ops::linear_relu_update(&x, &w, b) } else { ops::linear_update(&x, &w, b) };
+    let onto = m.get("y.matrix", &[rows[0], rows[1], n]);
+    let name = format!("linear {rows:?} {k} to {n} bias {biased} relu {relu}");
+    Case { name, update, onto, aliased: false, rows: None }
+}
+
+pub fn layer_norm(rows: [usize; 2], c: usize) -> Case {
+    let m = made(9);
+    let (x, norm) = (m.get("x.matrix", &[rows[0], rows[1], c]), m.norm("n", c));
+    let update = ops::layer_norm(&x, &norm[0], &norm[1]);
+    Case { name: format!("layer norm {rows:?} c {c}"), update, onto: x, aliased: true, rows: None }
+}
+
+/// `[dk, dv, pq, pv]`: channels and points of a head. Rotations are orthogonal; some residues are masked if `masked`.
+pub fn point_attention(
+    r: usize,
+    (c, cz): (usize, usize),
+    heads: usize,
+    [dk, dv, pq, pv]: [usize; 4],
+    masked: bool,
+) -> Case {
+    let m = made(10);
+    let (s, z) = (m.get("s.matrix", &[r, c]), m.get("z.matrix", &[r, r, cz]));
+    let mask = if masked {
+        m.mask(1, r).squeeze(0).unwrap()
+    } else {
+        Tensor::ones(r, DType::F32, &Device::Cpu).unwrap()
+    };
+    let (rotation, translation) = (rotations(r), m.get("t.matrix", &[r, 3]));
+    let [q, kv] = [m.linear("q", heads * dk, c), m.linear("kv", heads * (dk + dv), c)];
+    let [q_points, kv_points] =
+        [m.linear("qp", 3 * heads * pq, c), m.linear("kvp", 3 * heads * (pq + pv), c)];
+    let (bias, out) = (m.linear("b", heads, cz), m.linear("o", c, heads * (dv + 4 * pv + cz)));
+    let weights = PointAttentionWeights {
+        q: both(&q),
+        kv: both(&kv),
+        q_points: both(&q_points),
+        kv_points: both(&kv_points),
+        pair_bias: both(&bias),
+        head_weights: &m.get("h.matrix", &[heads]),
+        out: both(&out),
+    };
+    let update = ops::invariant_point_attention(&s, &z, &mask, (&rotation, &translation), &weights);
+    let name = format!("point attention {r} c {c} cz {cz} {heads}x{dk}/{dv} {pq}/{pv} mask {masked}");
+    // A masked query's logits are -1e5 and what is left of their digits, but for the kernel, which keeps these.
+    let rows = masked.then(|| mask.clone());
+    Case { name, update, onto: s, aliased: true, rows }
+}
+
+/// A turn about each axis, by other angles for each residue.
+fn rotations(r: usize) -> Tensor {
+    let one = |i: usize| {
+        let [(sa, ca), (sb, cb), (sc, cc)] = [0.7, 1.9, 3.1].map(|f| (f * (i + 1) as f32).sin_cos());
+        [
+            cb * cc,
+            sa * sb * cc - ca * sc,
+            ca * sb * cc + sa * sc,
+            cb * sc,
+            sa * sb * sc + ca * cc,
+            ca * sb * sc - sa * cc,
+            -sb,
+            sa * cb,
+            ca * cb,
+        ]
+    };
+    Tensor::from_vec((0..r).flat_map(one).collect::<Vec<f32>>(), (r, 3, 3), &Device::Cpu).unwrap()
 }

@@ -19,6 +19,8 @@ pub struct Emulator {
     pub launched: RefCell<Vec<String>>,
     /// See [`Machine::part`].
     pub part: usize,
+    /// See [`Machine::room`].
+    pub room: usize,
     inputs: RefCell<Vec<Memory>>,
 }
 
@@ -65,6 +67,7 @@ impl Emulator {
                 schedule: Cell::new(0),
                 launched: RefCell::default(),
                 part: 32 << 20,
+                room: usize::MAX,
                 inputs: RefCell::default(),
             }
         }
@@ -153,6 +156,10 @@ impl Machine for Emulator {
 
     fn part(&self) -> usize {
         self.part
+    }
+
+    fn room(&self) -> usize {
+        self.room
     }
 
     fn blocks(&self, launch: &Launch) -> Result<usize> {

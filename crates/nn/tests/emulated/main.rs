@@ -5,6 +5,7 @@
 mod backward;
 mod cases;
 mod forward;
+mod launches;
 mod machine;
 
 /// Shared memory of a block of sm_80 and sm_90a, bytes.

@@ -7,6 +7,9 @@ use crate::cuda::job::Job;
 use crate::cuda::machine::{Launch, Memory};
 use candle_core::Result;
 
+/// Attended rows of a group of blocks, which share tiles of the bias.
+const GROUP: usize = 16;
+
 /// Sizes of an attention, and how its values lie.
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
@@ -16,7 +19,8 @@ pub(super) struct Sizes {
     pub hd: usize,
     pub d: usize,
     pub heads: usize,
-    /// Attended rows and their length.
+    /// First attended row, how many, and their length.
+    pub first: usize,
     pub batch: usize,
     pub n: usize,
     /// Elements from one attended row to the next, and from one of its positions to the next, in x and in the mask.
@@ -39,7 +43,7 @@ impl Sizes {
         let (batch, n, x_strides, mask_strides) =
             if per_column { (n1, n0, (c, n1 * c), (1, n1)) } else { (n0, n1, (n1 * c, c), (n1, 1)) };
         let bias = (t.len() > 11).then(|| n.next_multiple_of(32));
-        Ok(Some(Self { rows: n0 * n1, c, hd, d, heads, batch, n, x_strides, mask_strides, bias }))
+        Ok(Some(Self { rows: n0 * n1, c, hd, d, heads, first: 0, batch, n, x_strides, mask_strides, bias }))
     }
 
     /// How queries, keys and values are made.
@@ -53,13 +57,37 @@ impl Sizes {
         Attending::fit(sizes, job.precision().parts(), self.bias.is_some(), job.machine.shared())
     }
 
+    /// How results are gated.
+    fn gate_rows(&self, job: &Job<'_>) -> Option<Rows> {
+        job.rows(&gate_output(self.rows, self.c, self.hd, job.precision().parts()))
+    }
+
+    /// Attended rows at a time: of queries, keys, values and results no more than there is room for; whole groups of blocks where
+    /// there are many.
+    fn at_once(&self, job: &Job<'_>) -> usize {
+        let one = 4 * self.n * self.hd * job.precision().bytes();
+        let most = (job.machine.room() / one).clamp(1, self.batch);
+        if most < self.batch && most > GROUP { most / GROUP * GROUP } else { most }
+    }
+
+    /// At most `batch` attended rows from `first` on.
+    fn some(&self, first: usize, batch: usize) -> Self {
+        let batch = batch.min(self.batch - first);
+        Self { first, batch, rows: batch * self.n, ..*self }
+    }
+
+    /// Where the first row lies in a representation at `address`.
+    fn place(&self, address: u64) -> u64 {
+        address + 4 * (self.first * self.x_strides.0) as u64
+    }
+
     /// Queries, keys and values, each [batch, n, heads, d].
     pub fn project(&self, job: &Job<'_>, fit: &Rows) -> Result<Memory> {
         let (rows, hd) = (self.rows, self.hd);
         let qkv = job.values(3 * rows * hd)?;
         let weights = job.weights([4, 5, 6])?;
         let arguments = LayerNormProject {
-            x: job.at(0),
+            x: self.place(job.at(0)),
             norm_scale: job.at(2),
             norm_offset: job.at(3),
             weight: weights.address,
@@ -114,7 +142,7 @@ impl Sizes {
             k: self.part(job, qkv, 1),
             v: self.part(job, qkv, 2),
             bias: bias.map_or(0, |bias| bias.address),
-            mask: job.at(1),
+            mask: job.at(1) + 4 * (self.first * self.mask_strides.0) as u64,
             o: o.address,
             stats,
             batch_stride: row as i64,
@@ -150,23 +178,36 @@ impl Sizes {
     }
 }
 
-/// The operation.
+/// The operation, all rows at once or as many as there is room for.
 pub(crate) fn attention(job: &Job<'_>, heads: usize, per_column: bool) -> Result<bool> {
     let Some(sizes) = Sizes::of(job, heads, per_column)? else { return Ok(false) };
-    let Sizes { rows, c, hd, .. } = sizes;
-    let gate = job.rows(&gate_output(rows, c, hd, job.precision().parts()));
-    let (Some(project), Some(attending), Some(gate)) = (sizes.project_rows(job), sizes.attending(job), gate)
+    let most = sizes.some(0, sizes.at_once(job));
+    let (Some(_), Some(_), Some(_)) = (most.project_rows(job), most.attending(job), most.gate_rows(job))
     else {
         return Ok(false);
     };
-    let qkv = sizes.project(job, &project)?;
     let bias = sizes.pad_bias(job)?;
-    let o = sizes.attend(job, &attending, (&qkv, bias.as_ref()), 0)?;
-    drop((qkv, bias));
+    for first in (0..sizes.batch).step_by(most.batch) {
+        part(job, &sizes.some(first, most.batch), bias.as_ref())?;
+    }
+    Ok(true)
+}
+
+/// Some attended rows.
+fn part(job: &Job<'_>, sizes: &Sizes, bias: Option<&Memory>) -> Result<()> {
+    let &Sizes { c, hd, .. } = sizes;
+    let (Some(project), Some(attending), Some(gate)) =
+        (sizes.project_rows(job), sizes.attending(job), sizes.gate_rows(job))
+    else {
+        candle_core::bail!("attention: more rows fit, expected {} to fit too", sizes.batch);
+    };
+    let qkv = sizes.project(job, &project)?;
+    let o = sizes.attend(job, &attending, (&qkv, bias), 0)?;
+    drop(qkv);
 
     let (gate_weight, out_weight) = (job.weights([7])?, job.weights([9])?);
     let arguments = GateOutput {
-        x: job.at(0),
+        x: sizes.place(job.at(0)),
         norm_scale: job.at(2),
         norm_offset: job.at(3),
         gate_weight: gate_weight.address,
@@ -174,8 +215,8 @@ pub(crate) fn attention(job: &Job<'_>, heads: usize, per_column: bool) -> Result
         o: o.address,
         out_weight: out_weight.address,
         out_bias: job.at(10),
-        residual: job.residual,
-        out: job.out,
+        residual: if job.residual == 0 { 0 } else { sizes.place(job.residual) },
+        out: sizes.place(job.out),
         stride0: sizes.x_strides.0 as i64,
         stride1: sizes.x_strides.1 as i64,
         n0: int(sizes.batch),
@@ -185,7 +226,6 @@ pub(crate) fn attention(job: &Job<'_>, heads: usize, per_column: bool) -> Result
         slots: int(gate.slots),
         o_rows: 0,
     };
-    // SAFETY: o is [batch·n, hd]; x, what is added to and the result are [n0, n1, c].
-    unsafe { job.launch_rows("gate_output", "gate_output", &gate, &arguments)? };
-    Ok(true)
+    // SAFETY: o is [batch·n, hd]; x, what is added to and the result are [n0, n1, c], of which these rows are taken.
+    unsafe { job.launch_rows("gate_output", "gate_output", &gate, &arguments) }
 }

@@ -30,7 +30,10 @@ pub(crate) fn global_attention_backward(job: &BackwardJob<'_>, heads: usize) -> 
     // What all sequences of a column have of o: [r, hd].
     let sum_o = job.floats(r * hd)?;
     // SAFETY: d_o is [s, r·hd].
-    unsafe { job.column_sums(s, job.matrix(d_o.address, r * hd), 0, sum_o.address)? };
+    unsafe {
+        job.column_sums(s, job.matrix(d_o.address, r * hd), 0, &[(sum_o.address, r * hd)])?;
+        job.finish_sums()?;
+    }
     drop((o, d_o));
 
     let (dkv, dq, column) = (job.values(rows * 2 * d)?, job.values(r * hd)?, job.floats(r * c)?);

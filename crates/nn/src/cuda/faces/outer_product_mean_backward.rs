@@ -154,7 +154,7 @@ fn gradients_of_factors(
                 let factors = (scaled, job.matrix(turned.address, e * e));
                 job.weight(8, residues * r, factors, 1.0, chunk > 0)?;
             }
-            job.column_sums(residues * r, scaled, 0, of_bias.places(chunk)[0])?;
+            job.column_sums(residues * r, scaled, 0, &[(of_bias.places(chunk)[0], cz)])?;
             job.products(&of_a)?;
             job.products(&of_b)?;
         }

@@ -129,7 +129,7 @@ pub(crate) fn transition_backward(job: &BackwardJob<'_>) -> Result<bool> {
         unsafe {
             job.launch_rows("transition_backward", "transition_backward", &fit, &arguments)?;
             job.weight(5, here, (grad_rows, hidden), 1.0, add)?;
-            job.column_sums(here, dhidden, 0, of_bias.places(chunk)[0])?;
+            job.column_sums(here, dhidden, 0, &[(of_bias.places(chunk)[0], w)])?;
             job.end(&end_arguments, &end)?;
             job.weight(3, here, (dhidden, normed), 1.0, add)?;
         }

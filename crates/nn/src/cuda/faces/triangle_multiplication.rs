@@ -7,6 +7,9 @@ use crate::cuda::job::Job;
 use crate::cuda::machine::{Factor, Memory, Products, Results};
 use candle_core::Result;
 
+/// Channels whose weights pass through shared memory together.
+const CHUNK: usize = 32;
+
 /// Sizes of a triangle multiplication: residues, channels of pairs and of the sums, elements of a row of these.
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
@@ -15,6 +18,8 @@ pub(super) struct Sizes {
     pub c: usize,
     pub ld: usize,
     pub incoming: bool,
+    /// Channels of the factors that are made at a time, and the first of them.
+    pub channels: (usize, usize),
 }
 
 /// Weights of the projections in the machine's precision: of a, its gate, of b, its gate.
@@ -26,7 +31,7 @@ impl Sizes {
     pub fn of(job: &Job<'_>, incoming: bool) -> Result<Option<Self>> {
         let (n, _, cz) = job.inputs[0].dims3()?;
         let c = job.inputs[4].dim(0)?;
-        let sizes = Self { n, cz, c, ld: n.next_multiple_of(8), incoming };
+        let sizes = Self { n, cz, c, ld: n.next_multiple_of(8), incoming, channels: (0, c) };
         Ok((takes(cz) && takes(c)).then_some(sizes))
     }
 
@@ -35,7 +40,7 @@ impl Sizes {
         let parts = job.precision().parts();
         job.rows(&Needs {
             rows: (self.n * self.n, 32),
-            chunks: 2 * self.c.div_ceil(32),
+            chunks: 2 * self.channels.1.div_ceil(32),
             slot: parts * 128 * stride(self.cz),
             warp: parts * 64 * stride(self.cz) + STAGE,
         })
@@ -51,31 +56,44 @@ impl Sizes {
         Ok([job.weights([4])?, job.weights([6])?, job.weights([8])?, job.weights([10])?])
     }
 
-    /// a and b, [c, n, ld] each.
+    /// Some channels at a time: factors no more than there is room for beside the sums; whole chunks of weights where there are many.
+    fn some(&self, job: &Job<'_>) -> Self {
+        let one = self.n * self.ld * job.precision().bytes();
+        let left = job.machine.room().saturating_sub(self.c * one) / (2 * one);
+        let of = |multiple| left / multiple * multiple;
+        let most = if left < self.c && left >= CHUNK { of(CHUNK) } else { of(8) };
+        Self { channels: (0, most.clamp(8, self.c)), ..*self }
+    }
+
+    /// These channels of a and b, [channels, n, ld] each.
     pub fn project(&self, job: &Job<'_>, fit: &Rows, weights: &Weights) -> Result<[Memory; 2]> {
-        let [a, b] = [job.values(self.values())?, job.values(self.values())?];
+        let (first, channels) = self.channels;
+        let values = channels * self.n * self.ld;
+        let [a, b] = [job.values(values)?, job.values(values)?];
+        let weight = |i: usize| weights[i].address + (first * self.cz * job.precision().bytes()) as u64;
+        let bias = |i: usize| job.at(i) + 4 * first as u64;
         let arguments = TriangleProject {
             z: job.at(0),
             mask: job.at(1),
             norm_scale: job.at(2),
             norm_offset: job.at(3),
-            project: [weights[0].address, weights[2].address],
-            gate: [weights[1].address, weights[3].address],
-            project_bias: [job.at(5), job.at(9)],
-            gate_bias: [job.at(7), job.at(11)],
+            project: [weight(0), weight(2)],
+            gate: [weight(1), weight(3)],
+            project_bias: [bias(5), bias(9)],
+            gate_bias: [bias(7), bias(11)],
             out: [a.address, b.address],
             ld: self.ld as i64,
             n: int(self.n),
             cz: int(self.cz),
-            c: int(self.c),
+            c: int(channels),
             slots: int(fit.slots),
         };
-        // SAFETY: z is [n, n, cz], the mask [n, n], weights are [c, cz], a and b [c, n, ld].
+        // SAFETY: z is [n, n, cz], the mask [n, n], weights are [c, cz], of which these channels are taken, a and b [channels, n, ld].
         unsafe { job.launch_rows("triangle_multiplication", "triangle_project", fit, &arguments)? };
         Ok([a, b])
     }
 
-    /// out = a·bᵀ a channel, all [c, n, ld]; a factor that is `turned` is taken by columns.
+    /// out = a·bᵀ a channel, all [channels, n, ld]; a factor that is `turned` is taken by columns.
     ///
     /// # Safety  All three are there.
     pub unsafe fn products(
@@ -95,19 +113,20 @@ impl Sizes {
             Results::new(out, ld, job.precision()),
         );
         // SAFETY: the caller's.
-        unsafe { job.products(&products.batch(self.c, [n * ld; 3])) }
+        unsafe { job.products(&products.batch(self.channels.1, [n * ld; 3])) }
     }
 
-    /// The sums over triangles, [c, n, ld].
-    pub fn sums(&self, job: &Job<'_>, [a, b]: &[Memory; 2]) -> Result<Memory> {
-        let sums = job.values(self.values())?;
-        // SAFETY: a, b and the sums are [c, n, ld].
-        unsafe { self.products(job, (a.address, self.incoming), (b.address, self.incoming), sums.address)? };
-        Ok(sums)
+    /// The sums over triangles of these channels, to `sums` [c, n, ld].
+    ///
+    /// # Safety  The factors and room for the sums are there.
+    pub unsafe fn sums(&self, job: &Job<'_>, [a, b]: &[Memory; 2], sums: &Memory) -> Result<()> {
+        let to = sums.address + (self.channels.0 * self.n * self.ld * job.precision().bytes()) as u64;
+        // SAFETY: the caller's.
+        unsafe { self.products(job, (a.address, self.incoming), (b.address, self.incoming), to) }
     }
 }
 
-/// The operation.
+/// The operation, all channels at once or as many as there is room for.
 pub(crate) fn triangle_multiplication(job: &Job<'_>, incoming: bool) -> Result<bool> {
     let Some(sizes) = Sizes::of(job, incoming)? else { return Ok(false) };
     let (Sizes { n, cz, c, ld, .. }, parts) = (sizes, job.precision().parts());
@@ -117,12 +136,23 @@ pub(crate) fn triangle_multiplication(job: &Job<'_>, incoming: bool) -> Result<b
         slot: parts * 128 * stride(c.max(cz)),
         warp: parts * 64 * (stride(cz) + stride(c)) + STAGE,
     };
-    let (Some(before), Some(after)) = (sizes.project_rows(job), job.rows(&after)) else { return Ok(false) };
-    let sums = {
-        let weights = sizes.weights(job)?;
-        let factors = sizes.project(job, &before, &weights)?;
-        sizes.sums(job, &factors)?
-    };
+    let some = sizes.some(job);
+    let (Some(_), Some(after)) = (some.project_rows(job), job.rows(&after)) else { return Ok(false) };
+    let sums = job.values(sizes.values())?;
+    let weights = sizes.weights(job)?;
+    for first in (0..c).step_by(some.channels.1) {
+        let some = Sizes { channels: (first, some.channels.1.min(c - first)), ..sizes };
+        let Some(before) = some.project_rows(job) else {
+            candle_core::bail!(
+                "triangle_multiplication: more channels fit, expected {} to fit too",
+                some.channels.1
+            );
+        };
+        let factors = some.project(job, &before, &weights)?;
+        // SAFETY: the factors are [channels, n, ld], the sums [c, n, ld].
+        unsafe { some.sums(job, &factors, &sums)? };
+    }
+    drop(weights);
     let (out_weight, gate_weight) = (job.weights([14])?, job.weights([16])?);
     let arguments = TriangleOutput {
         z: job.at(0),

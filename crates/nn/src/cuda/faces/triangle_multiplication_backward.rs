@@ -37,7 +37,9 @@ pub(crate) fn triangle_multiplication_backward(job: &BackwardJob<'_>, incoming: 
 
     let weights = sizes.weights(job)?;
     let factors = sizes.project(job, &ahead, &weights)?;
-    let sums = sizes.sums(job, &factors)?;
+    let sums = job.values(sizes.values())?;
+    // SAFETY: factors and sums are [c, n, ld].
+    unsafe { sizes.sums(job, &factors, &sums)? };
     let rows = job.values(pairs * c)?;
     turn(job, &sizes, "turn_to_rows", &sums, &rows)?;
 
@@ -124,8 +126,11 @@ pub(crate) fn triangle_multiplication_backward(job: &BackwardJob<'_>, incoming: 
             if let Some(normed) = &normed {
                 job.weight(i, pairs, (grads, job.matrix(normed.address, cz)), 1.0, false)?;
             }
-            job.bias(i + 1, pairs, grads, 0)?;
         }
+        job.bias(17, pairs, grads[0], 0)?;
+        // The four quarters' biases are sums of one matrix.
+        let all = Matrix { width: 4 * c, ..quarter(0) };
+        job.column_sums(pairs, all, 0, &[5, 7, 9, 11].map(|i| (job.to(i), c)))?;
     }
     Ok(true)
 }

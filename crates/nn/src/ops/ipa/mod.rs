@@ -11,10 +11,12 @@ mod project;
 mod to_inputs;
 
 use super::plain;
+use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
 use project::Sizes;
+pub(crate) use project::point_factor;
 
 /// Weights, each with its bias; linear weights are `[out, in]`. h heads, d channels of queries and keys, v of values,
 /// p points of queries and keys, w of values.
@@ -78,6 +80,14 @@ impl Fused for PointAttention {
 
     fn forward(&self, t: &[Tensor], s: Source<'_>, out: Place<'_>) -> Result<()> {
         forward::forward(t, s, out)
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        faces::invariant_point_attention(job)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        faces::invariant_point_attention_backward(job)
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {

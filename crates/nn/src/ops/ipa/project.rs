@@ -103,7 +103,7 @@ impl Sizes {
 }
 
 /// What the softplus of a head weight is multiplied by to weigh squared distances; 9/2 is the variance of one.
-pub(super) fn point_factor(points: usize) -> f64 {
+pub(crate) fn point_factor(points: usize) -> f64 {
     -0.5 * (1.0 / (3.0 * points as f64 * 4.5)).sqrt()
 }
 
