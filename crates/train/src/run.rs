@@ -70,6 +70,7 @@ pub fn run<S: DataSource, T: Task<Batch = S::Batch>>(
         config.validate()
     };
     agree(collective, possible)?;
+    same_run(config, weights, order, collective)?;
     let plan = Plan { source, order, seed: config.seed, batch: config.batch, rank, world };
     std::thread::scope(|scope| {
         let train = || {
@@ -79,7 +80,7 @@ pub fn run<S: DataSource, T: Task<Batch = S::Batch>>(
             let mut run = Run { model, order, folder, counters, trackers, began: Instant::now() };
             let begun = run.begin(resume);
             agree(collective, begun)?;
-            agree(collective, run.same())?;
+            same(collective, "the checkpoint to go on from", run.counters.step)?;
             let (step, steps) = (run.counters.step, config.steps);
             run.track(|t| t.begin(step, steps))?;
             run.steps(plan, task, stop)
@@ -88,6 +89,19 @@ pub fn run<S: DataSource, T: Task<Batch = S::Batch>>(
         let thread = thread.spawn_scoped(scope, train).map_err(Error::io(Path::new("training thread")))?;
         thread.join().map_err(|_| Error::Panicked("training"))?
     })
+}
+
+/// Whether all ranks are about to do the same: if not, they would wait for each other or spoil each other's numbers.
+fn same_run(
+    config: &TrainConfig,
+    weights: &Weights,
+    order: &dyn Order,
+    collective: &dyn Collective,
+) -> Result<()> {
+    let TrainConfig { steps, log_every, validate_every, checkpoint_every, .. } = *config;
+    let turns = [steps, log_every, validate_every, checkpoint_every, weights.elements() as u64];
+    same(collective, "the recipe", digest(&config.hash(), &turns))?;
+    same(collective, "the order of samples", order.hash())
 }
 
 #[derive(Default)]
@@ -141,17 +155,6 @@ impl Run<'_> {
             (None, false) => std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?,
         }
         Ok(())
-    }
-
-    /// Whether all ranks are about to do the same: if not, they would wait for each other or spoil each other's numbers.
-    fn same(&self) -> Result<()> {
-        let (collective, config) = (self.model.collective, self.config());
-        let TrainConfig { steps, log_every, validate_every, checkpoint_every, .. } = *config;
-        let turns = [steps, log_every, validate_every, checkpoint_every];
-        let settings = format!("{} {turns:?}", config.hash());
-        same(collective, "the recipe", digest(&settings, &[]))?;
-        same(collective, "the order of samples", self.order.hash())?;
-        same(collective, "the checkpoint to go on from", self.counters.step)
     }
 
     fn load(&mut self, path: &Path) -> Result<()> {

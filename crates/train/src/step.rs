@@ -277,3 +277,56 @@ fn scalar(loss: &Tensor) -> candle_core::Result<f64> {
 fn pick(all: &[f32], ranges: &[Range<usize>]) -> Vec<f32> {
     ranges.iter().flat_map(|r| &all[r.clone()]).copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::threads::on_ranks;
+    use candle_core::Device;
+
+    /// Parameters, moments and the norm after two updates in buckets of 8 of 31 elements, on each rank.
+    fn updated(world: usize) -> Vec<(Vec<f32>, Vec<f32>, f64)> {
+        let config = TrainConfig { weight_decay: 0.1, clip_norm: Some(0.5), ..TrainConfig::default() };
+        on_ranks(world, |ranks| {
+            let values = |n: usize| (0..n).map(|i| (i as f32).sin()).collect::<Vec<_>>();
+            let tensor = |shape: &[usize]| {
+                Tensor::from_vec(values(shape.iter().product()), shape, &Device::Cpu).unwrap()
+            };
+            let weights = [("a", tensor(&[7, 3])), ("b", tensor(&[10]))].map(|(n, t)| (n.to_owned(), t));
+            let weights = Weights::new(BTreeMap::from(weights)).unwrap();
+            let mut model = Model::new(&config, &weights, ranks, 8).unwrap();
+            let mut norm = 0.0;
+            for step in 0..2 {
+                // Quarters, so that sums are exact in any order: 60 of them a sample, shared out to the ranks.
+                let share = 60 / world;
+                let samples = (ranks.rank() * share..(ranks.rank() + 1) * share).map(|s| s as u64 + step);
+                let grad = |i: u64, s: u64| ((i * 37 + s * 11) % 23) as f32 / 4.0 - 2.5;
+                model.sums = vec![0.0; 31];
+                for s in samples {
+                    (0..31).for_each(|i| model.sums[i as usize] += grad(i, s));
+                }
+                let mut out = StepOut { weight: 60.0, ..StepOut::default() };
+                model.update(step, &mut out).unwrap();
+                norm = out.norm;
+            }
+            assert_eq!(weights.flat().unwrap(), model.masters);
+            assert_eq!(model.adam.m.len(), model.own.iter().map(ExactSizeIterator::len).sum::<usize>());
+            (model.masters.clone(), model.gather(&model.adam.m).unwrap(), norm)
+        })
+    }
+
+    #[test]
+    fn ranks_update_their_pieces_of_every_bucket() {
+        let alone = updated(1).remove(0);
+        assert!(alone.2 > 0.5 && alone.1.iter().all(|&m| m != 0.0), "{alone:?}");
+        // The last bucket has 7 elements: pieces of 4 and 3; of 3, 3 and 1; of 2, 2, 2, 1 and none.
+        for world in [2, 3, 5] {
+            for (masters, mean, norm) in updated(world) {
+                assert!((norm / alone.2 - 1.0).abs() < 1e-12);
+                for (ours, theirs) in masters.iter().chain(&mean).zip(alone.0.iter().chain(&alone.1)) {
+                    assert!((ours - theirs).abs() < 1e-6 * theirs.abs().max(1e-3), "{ours} {theirs}");
+                }
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ use folding::task::FoldingTask;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use train::{Collective, Weighted, Weights};
+use train::{Collective, Summary, Weighted, Weights};
 
 /// Train the folding network on a dataset as a recipe says.
 #[derive(clap::Args)]
@@ -132,20 +132,25 @@ fn on_rank(args: &Args, ranks: &dyn Collective) -> Result<()> {
         &stop,
     )
     .map_err(train_run::explain)?;
-    if leads {
-        train_run::export(&recipe.output, &recipe.train, &text)?;
-        eprintln!(
-            "INFO train.done step={} samples={} skipped={} loss={} best={} folder={}",
-            summary.step,
-            summary.samples_seen,
-            summary.skipped,
-            summary.loss.map_or("-".into(), |l| format!("{l:.4}")),
-            summary.best.as_ref().map_or("-".into(), |b| format!("{:.4}", b.score)),
-            recipe.output.display()
-        );
+    let mut ended = if leads { finish(&recipe, &text, &summary) } else { Ok(()) };
+    if ended.is_ok() && stop.load(Ordering::Relaxed) {
+        ended = Err(anyhow::Error::new(Interrupted));
     }
-    if stop.load(Ordering::Relaxed) {
-        return Err(anyhow::Error::new(Interrupted));
-    }
+    // Not before rank 0 is done: `mpirun` ends all others when one ends with an exit code.
+    train::agree(ranks, ended)
+}
+
+/// Writes the best parameters and says how the run ended.
+fn finish(recipe: &Recipe, text: &str, summary: &Summary) -> Result<()> {
+    train_run::export(&recipe.output, &recipe.train, text)?;
+    eprintln!(
+        "INFO train.done step={} samples={} skipped={} loss={} best={} folder={}",
+        summary.step,
+        summary.samples_seen,
+        summary.skipped,
+        summary.loss.map_or("-".into(), |l| format!("{l:.4}")),
+        summary.best.as_ref().map_or("-".into(), |b| format!("{:.4}", b.score)),
+        recipe.output.display()
+    );
     Ok(())
 }

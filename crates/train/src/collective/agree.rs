@@ -22,13 +22,14 @@ pub fn agree<T, E: From<Error>>(
 
 /// Refuses ranks whose `number` differs from rank 0's. `what` says what it stands for.
 ///
-/// # Errors  [`Error::Collective`] on the ranks that differ.
+/// # Errors  On all ranks if one differs, as [`agree`] has it: one that went on alone would take the next numbers for others.
 pub(crate) fn same(collective: &dyn Collective, what: &str, number: u64) -> Result<()> {
     // In halves, as f64 holds whole numbers up to 2⁵³ only.
     let halves = [number >> 32, number & 0xffff_ffff].map(|half| half as f64);
     let mut first = if collective.rank() == 0 { halves } else { [0.0; 2] };
     collective.all_reduce(&mut first)?;
-    if first == halves { Ok(()) } else { Err(Error::Collective(format!("{what} is not that of rank 0"))) }
+    let told = || Error::Collective(format!("{what} of rank {} is not that of rank 0", collective.rank()));
+    agree(collective, if first == halves { Ok(()) } else { Err(told()) })
 }
 
 /// Every rank's `texts`, rank after rank. For a few short ones: they travel as numbers.
@@ -80,8 +81,10 @@ mod tests {
             let number = if ranks.rank() == 2 { u64::MAX - 1 } else { u64::MAX };
             same(ranks, "the recipe", number).map_err(|e| e.to_string())
         });
-        let expected = "collective: the recipe is not that of rank 0".to_owned();
-        assert_eq!(found, [Ok(()), Ok(()), Err(expected)]);
+        let text = |t: &str| Err(t.to_owned());
+        let told = text("collective: the recipe of rank 2 is not that of rank 0");
+        assert_eq!(found, [text("rank 2 failed"), text("rank 2 failed"), told]);
+        assert_eq!(on_ranks(3, |ranks| same(ranks, "it", 1 << 40 | 5).is_ok()), [true; 3]);
     }
 
     #[test]

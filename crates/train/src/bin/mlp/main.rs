@@ -1,6 +1,6 @@
 //! Trains a small regression, to see the trainer at work: `train-mlp FOLDER CONFIG.json [--resume] [--pause MILLISECONDS]`.
 //! CONFIG.json holds a `TrainConfig`. Prints the summary; metrics are in FOLDER/metrics.jsonl
-//! and FOLDER/events.
+//! and FOLDER/events. `mpirun` starts it on several ranks.
 
 mod task;
 
@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use task::{Mlp, Samples};
-use train::{BoxError, Jsonl, Permutation, Progress, Single, TensorBoard, Tracker, TrainConfig};
+use train::{BoxError, Collective, Error, Jsonl, Permutation, Progress, TensorBoard, Tracker, TrainConfig};
 
 const USAGE: &str = "usage: train-mlp FOLDER CONFIG.json [--resume] [--pause MILLISECONDS]";
 
 fn main() -> ExitCode {
-    match train() {
+    match train::join().map_err(BoxError::from).and_then(|ranks| train(&*ranks)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ERROR  {error}");
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn train() -> Result<(), BoxError> {
+fn train(ranks: &dyn Collective) -> Result<(), BoxError> {
     let mut arguments = std::env::args().skip(1);
     let (folder, config) = (arguments.next().ok_or(USAGE)?, arguments.next().ok_or(USAGE)?);
     let (mut resume, mut pause) = (false, Duration::ZERO);
@@ -46,8 +46,16 @@ fn train() -> Result<(), BoxError> {
         Box::new(Progress::new()),
     ];
     let stop = AtomicBool::new(false);
-    let summary =
-        train::run(&config, &weights, &order, &source, &task, &mut trackers, &Single, folder, resume, &stop)?;
-    println!("{summary:?}");
+    let run =
+        train::run(&config, &weights, &order, &source, &task, &mut trackers, ranks, folder, resume, &stop);
+    match run {
+        Ok(summary) if ranks.rank() == 0 => println!("{summary:?}"),
+        Ok(_) | Err(Error::Elsewhere { .. }) => {}
+        Err(error) if ranks.world() == 1 => return Err(error.into()),
+        Err(error) => {
+            eprintln!("ERROR  rank {}: {error}", ranks.rank());
+            ranks.abort(1);
+        }
+    }
     Ok(())
 }
