@@ -206,7 +206,12 @@ mod tests {
         }
         // What docs/cuda.md says.
         let gb = |precision| GpuPlan::new(&full(4096), 4, precision, H200).unwrap().bytes as f64 / 1e9;
-        assert!((30.5..31.5).contains(&gb(Bf16)) && (48.5..49.5).contains(&gb(F32)), "{} {}", gb(Bf16), gb(F32));
+        assert!(
+            (30.5..31.5).contains(&gb(Bf16)) && (48.5..49.5).contains(&gb(F32)),
+            "{} {}",
+            gb(Bf16),
+            gb(F32)
+        );
         // What grows with r² is what there is.
         let bytes = |r| GpuPlan::new(&full(r), 4, Bf16, u64::MAX).unwrap().bytes as f64;
         assert!((3.0..4.0).contains(&(bytes(4096) / bytes(2048))), "{}", bytes(4096) / bytes(2048));

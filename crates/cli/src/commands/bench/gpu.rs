@@ -134,8 +134,8 @@ pub(super) fn largest<'a>(pairs: impl Iterator<Item = (&'a Tensor, &'a Tensor)>)
     let norms = pairs.map(|(a, b)| norms(a, b)).collect::<Result<Vec<_>>>()?;
     let floor = norms.iter().map(|(_, norm)| 1e-3 * norm).fold(f64::MIN_POSITIVE, f64::max);
     let errors = norms.iter().map(|(difference, norm)| difference / norm.max(floor));
-    // `max` would pass over what is no number.
-    Ok(errors.fold(0.0, |worst, error| if is_below(error, worst) { worst } else { error }))
+    // `max` would pass over what is no number: here it stays.
+    Ok(errors.fold(0.0, |worst: f64, error| if worst.is_nan() || error <= worst { worst } else { error }))
 }
 
 /// ‖a − b‖ / ‖b‖.
@@ -233,4 +233,24 @@ fn compare(got: &Outputs, want: &Outputs) -> Result<Vec<(&'static str, f64)>> {
 /// Most memory held on the GPU since the last call.
 fn peak(device: &Device) -> Result<u64> {
     Ok(cuda::take_peak_memory(device)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_gradient_counts_and_no_number_is_worst() {
+        let t = |x: [f32; 2]| Tensor::new(&x, &Device::Cpu).unwrap();
+        let large = (t([3000.0, 4000.0]), t([3000.0, 4000.0]));
+        let off = (t([30.0, 44.0]), t([30.0, 40.0]));
+        // A gradient that cancels: its error is one of the largest's thousandth, 5.
+        let cancels = (t([0.0, 1e-3]), t([0.0, 0.0]));
+        let of = |pairs: &[&(Tensor, Tensor)]| largest(pairs.iter().map(|(a, b)| (a, b))).unwrap();
+        assert_eq!(of(&[&large, &off, &cancels]), 4.0 / 50.0);
+        assert!((of(&[&large, &cancels]) - 2e-4).abs() < 1e-9);
+        let wrong = (t([f32::NAN, 1.0]), t([1.0, 1.0]));
+        assert!(of(&[&wrong, &off]).is_nan() && of(&[&off, &wrong]).is_nan());
+        assert!(!is_below(f64::NAN, 1.0) && !is_below(1.0, 1.0) && is_below(0.5, 1.0));
+    }
 }
