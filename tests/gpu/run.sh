@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one call of under ten minutes: parity of every operation and of the whole network with the CPU in f32,
-# the sanitizers on small sizes, timing tables. Needs a driver, CUDA 13's libraries and compute-sanitizer; no Rust, no network.
+# Everything that needs a GPU, in one call of under ten minutes: parity of every operation, its gradients, the whole network and a training
+# step with the CPU in f32, the sanitizers on small sizes, timing tables. Needs a driver, CUDA 13's libraries and compute-sanitizer; no Rust, no network.
 #   tests/gpu/run.sh FOLDER [LOG_FOLDER]      FOLDER as tests/gpu/build.sh left it
-# Every step has a time limit of its own and the next one runs in any case; at the end stands what failed.
+# Every step has a time limit of its own, and all together have ten minutes; the next one runs in any case; at the end stands what failed.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -16,9 +16,15 @@ failed=()
 
 # step NAME SECONDS COMMAND...
 step() {
-    local name=$1 limit=$2 start=$SECONDS
+    local name=$1 limit=$2 start=$SECONDS left=$((590 - SECONDS))
     shift 2
     echo "== $name"
+    if [ "$left" -le 0 ]; then
+        failed+=("$name")
+        echo "-- $name: NOT RUN, no time left"
+        return
+    fi
+    if [ "$left" -lt "$limit" ]; then limit=$left; fi
     if timeout "$limit" "$@" 2>&1 | tee "$logs/$name.log"; then
         echo "-- $name: passed, $((SECONDS - start)) s"
     else
@@ -34,6 +40,8 @@ step usable 20 bash -c "'$foldry' doctor --json | grep -q '\"usable\":true'"
 
 for dtype in f32 bf16; do
     step "ops_$dtype" 60 "$foldry" bench op --device cuda --check --dtype "$dtype" --lengths 17,33,130 "${small[@]}"
+    step "train_$dtype" 60 "$foldry" bench train --device cuda --check --dtype "$dtype" --crop 40 --steps 2 --recycles 1 --channels 64 \
+        --blocks 2 --extra-blocks 1 "${small[@]}"
     step "model_$dtype" 60 "$foldry" bench model --device cuda --check --dtype "$dtype" --lengths 33,66 --blocks 4 "${small[@]}"
 done
 # The same kernels compiled here, twice: the second time they come from the cache.
@@ -64,7 +72,9 @@ for tool in memcheck racecheck; do
 done
 
 step time_ops 60 "$foldry" bench op --device cuda --dtype bf16 --lengths 256,512
+# With the plan beside what is held: `planned` should be no less than `peak GB`, and not much more.
 step time_model 75 "$foldry" bench model --device cuda --dtype bf16 --lengths 256,512
+step time_train 60 "$foldry" bench train --device cuda --dtype bf16 --crop 128 --steps 3
 if [ -x "$folder/cases/bench" ]; then step time_kernels 40 "$folder/cases/bench" 256 512; fi
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -138,9 +138,9 @@ int cublasGemmStridedBatchedEx(void*, int op_a, int op_b, int m, int n, int k, c
                                long long stride_a, const void* b, int type_b, int ldb, long long stride_b, const void* beta, void* c,
                                int type_c, int ldc, long long stride_c, int batch, int compute, int) {
     constexpr int F32 = 0, BF16 = 14, COMPUTE_32F = 68;
-    const bool half = type_a == BF16;
-    if (type_a != type_b || type_a != type_c || (!half && type_a != F32) || compute != COMPUTE_32F) return 7;
-    if (*static_cast<const float*>(alpha) != 1.0f || *static_cast<const float*>(beta) != 0.0f) return 7;
+    const bool half = type_a == BF16, half_c = type_c == BF16;
+    if (type_a != type_b || (!half && type_a != F32) || (!half_c && type_c != F32) || compute != COMPUTE_32F) return 7;
+    const float scale = *static_cast<const float*>(alpha), before = *static_cast<const float*>(beta);
     if (lda < (op_a ? k : m) || ldb < (op_b ? n : k) || ldc < m) return 7;
     for (long long e = 0; e < batch; e++)
         for (long long i = 0; i < m; i++)
@@ -149,7 +149,9 @@ int cublasGemmStridedBatchedEx(void*, int op_a, int op_b, int m, int n, int k, c
                 for (long long l = 0; l < k; l++)
                     sum += get(a, half, e * stride_a + (op_a ? i * lda + l : l * lda + i)) *
                            get(b, half, e * stride_b + (op_b ? l * ldb + j : j * ldb + l));
-                put(c, half, e * stride_c + j * ldc + i, sum);
+                const size_t to = size_t(e * stride_c + j * ldc + i);
+                // What is there is not read where nothing is added to it: it may be no number.
+                put(c, half_c, to, scale * sum + (before != 0.0f ? before * get(c, half_c, to) : 0.0f));
             }
     return 0;
 }

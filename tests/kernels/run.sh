@@ -36,7 +36,7 @@ driver() {
     LD_LIBRARY_PATH=$out/libraries "$foldry" doctor --json | grep -q '"name":"the emulator"' || return 1
     # Operations that have kernels; the fake driver has few of candle's.
     for dtype in f32 bf16; do
-        for only in triangle transition msa_ extra_ outer; do
+        for only in triangle transition msa_ extra_ outer point pair_bias linear layer_norm; do
             LD_LIBRARY_PATH=$out/libraries "$foldry" bench op --device cuda --check --dtype "$dtype" --only "$only" --lengths 9 --msa 5 --extra 11 || return 1
         done
     done

@@ -5,8 +5,10 @@
 use crate::machine::{duration, gb};
 use nn::files::Arrays;
 
+mod gpu;
 mod memory;
 
+pub use gpu::GpuPlan;
 pub use memory::running_bytes;
 
 /// Sizes of a stack of MSA and pair blocks; the template pair stack has no MSA part (`c_m` 0).

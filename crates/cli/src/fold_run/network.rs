@@ -6,7 +6,7 @@ use crate::commands::weights::sha256 as sha256_of_file;
 use crate::device;
 use crate::embedded;
 use crate::failure::bad_input;
-use crate::plan::Dims;
+use crate::plan::{Dims, GpuPlan};
 use crate::precision::Precision;
 use crate::train_run::{Described, described};
 use anyhow::Context;
@@ -105,6 +105,20 @@ impl Network {
     /// Sizes for the plan.
     pub fn dims(&self, r: usize, s: usize, extra: usize, templates: usize) -> Dims {
         Dims { r, s, extra, templates, ..self.dims }
+    }
+
+    /// The plan for a GPU, told to people and to the GPU's operations; none on the CPU.
+    ///
+    /// # Errors  why it does not fit.
+    pub fn plan_on_gpu(&self, dims: &Dims, passes: usize) -> Option<Result<GpuPlan, String>> {
+        let device = &self.device.device;
+        let available = nn::cuda::available_memory(device)?;
+        let plan = GpuPlan::new(dims, passes, self.precision.on_gpu(), available);
+        if let Ok(plan) = &plan {
+            eprintln!("{}", plan.describe(dims, passes, self.device_name(), available));
+            nn::cuda::set_room(device, plan.room.map_or(usize::MAX, |room| room as usize));
+        }
+        Some(plan)
     }
 
     /// The network itself, loaded now if it was not.

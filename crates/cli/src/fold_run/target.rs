@@ -113,17 +113,16 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
     let passes = run.settings.recycles + 1;
     let (r, threads) = (target.sequence.len(), machine::threads());
     let dims = network.dims(r, config.num_clusters() + used, config.common.max_extra_msa, used);
-    // The plan counts the CPU's buffers and speed; of a GPU's there is none yet.
+    // A GPU's plan knows its memory; no time has been measured on one.
     let plan = (!network.is_on_gpu())
         .then(|| Plan::new(&dims, passes * config.eval.num_ensemble, threads, machine::gflops()));
+    let gpu_plan = network.plan_on_gpu(&dims, passes).transpose().map_err(bad_input)?;
     if let Some(plan) = &plan {
         let available = machine::memory().map(|m| m.available);
         eprintln!("{}", plan.describe(&dims, passes, threads, available));
         if let Some(why) = plan.refusal(&dims, available) {
             return Err(bad_input(why));
         }
-    } else {
-        eprintln!("plan: {r} residues, {passes} passes on {}", network.device_name());
     }
 
     let bytes = run.settings.num_seeds as u64 * outputs::size(r, network.has_pae());
@@ -185,7 +184,9 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
         "notes": notes,
         "ranked_by": "mean_plddt",
         "ranking": ranking,
-        "plan": plan.map(|plan| json!({"bytes": plan.bytes, "seconds": plan.seconds})),
+        "plan": plan
+            .map(|plan| json!({"bytes": plan.bytes, "seconds": plan.seconds}))
+            .or(gpu_plan.map(|plan| json!({"bytes": plan.bytes, "room": plan.room}))),
         "timings": timings,
         "threads": threads,
         "receipt": receipt,

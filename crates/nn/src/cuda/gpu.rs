@@ -5,6 +5,7 @@
 
 use super::machine::{Launch, Machine, Memory, Precision, Products};
 use super::nvrtc::{self, Nvrtc};
+use super::pool;
 use candle_core::cuda_backend::cudarc::cublas::result::gemm_strided_batched_ex;
 use candle_core::cuda_backend::cudarc::cublas::sys as blas;
 use candle_core::cuda_backend::cudarc::driver::{CudaStream, DevicePtr, result, sys};
@@ -80,8 +81,8 @@ pub(super) fn open(index: usize, precision: Precision) -> Result<Device> {
     let processors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize;
     let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)? as usize;
     let arch = nvrtc::arch(context.compute_capability().w()?);
-    keep_freed_memory(context.cu_device())?;
-    let available = result::mem_get_info().w()?.0 as u64;
+    pool::keep_freed_memory(context.cu_device())?;
+    let available = pool::free()?;
     let gpu = Gpu {
         stream: stream.clone(),
         precision,
@@ -99,33 +100,6 @@ pub(super) fn open(index: usize, precision: Precision) -> Result<Device> {
     };
     locked(&OPEN).push((cuda.id(), Arc::new(gpu)));
     Ok(device)
-}
-
-/// The device's pool gives nothing back to the system: by default it does at every wait, and takes it again at a cost.
-fn keep_freed_memory(device: sys::CUdevice) -> Result<()> {
-    let mut pool = std::ptr::null_mut();
-    let mut all = u64::MAX;
-    // SAFETY: a device of the driver; the attribute is a 64-bit number.
-    unsafe {
-        sys::cuDeviceGetDefaultMemPool(&raw mut pool, device).result().w()?;
-        let name = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        sys::cuMemPoolSetAttribute(pool, name, (&raw mut all).cast()).result().w()
-    }
-}
-
-/// See [`super::take_peak_memory`].
-pub(super) fn take_peak_memory(device: &Device) -> Result<u64> {
-    let Device::Cuda(device) = device else { return Ok(0) };
-    let (mut pool, mut peak, mut zero) = (std::ptr::null_mut(), 0u64, 0u64);
-    let name = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
-    // SAFETY: as in `keep_freed_memory`; setting it to zero begins anew.
-    unsafe {
-        let device = device.cuda_stream().context().cu_device();
-        sys::cuDeviceGetDefaultMemPool(&raw mut pool, device).result().w()?;
-        sys::cuMemPoolGetAttribute(pool, name, (&raw mut peak).cast()).result().w()?;
-        sys::cuMemPoolSetAttribute(pool, name, (&raw mut zero).cast()).result().w()?;
-    }
-    Ok(peak)
 }
 
 impl Gpu {

@@ -15,6 +15,8 @@ mod job;
 mod library;
 mod machine;
 mod nvrtc;
+#[cfg(feature = "cuda")]
+mod pool;
 mod source;
 #[cfg(feature = "cuda")]
 mod stand_in;
@@ -85,7 +87,7 @@ pub fn set_room(device: &Device, bytes: usize) {
 /// # Errors  If the driver does not say.
 pub fn take_peak_memory(device: &Device) -> Result<u64> {
     #[cfg(feature = "cuda")]
-    return gpu::take_peak_memory(device);
+    return pool::take_peak_memory(device);
     #[cfg(not(feature = "cuda"))]
     {
         let _ = device;

@@ -4,12 +4,15 @@
 //! *link* that passes a one-element token on, and the last token enters the *root*, which carries the
 //! output. Going back, the root computes all gradients at once and leaves them for the links.
 
+mod gradients;
 mod tape;
 
 use crate::added::Added;
 use crate::cuda::{self, BackwardJob, Job, Machine};
 use crate::place::{Place, Source};
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Tensor, Var};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Tensor};
+use gradients::on_gpu;
+pub use gradients::reference_backward;
 use std::sync::Arc;
 use tape::Out;
 pub(crate) use tape::seed;
@@ -57,27 +60,6 @@ pub trait Fused: Send + Sync + 'static {
     fn backward(&self, inputs: &[Tensor], grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         reference_backward(self, inputs, grad, wanted)
     }
-}
-
-/// Gradients by candle: the reference is run again on a tape of its own, so nothing but the inputs is kept
-/// from the forward pass.
-///
-/// # Errors  If the reference or its gradient fails on these inputs.
-pub fn reference_backward(
-    op: &(impl Fused + ?Sized),
-    inputs: &[Tensor],
-    grad: &Tensor,
-    wanted: &[bool],
-) -> Result<Vec<Option<Tensor>>> {
-    let tensors = inputs
-        .iter()
-        .zip(wanted)
-        .map(|(t, &wanted)| Ok(if wanted { Var::from_tensor(t)?.into_inner() } else { t.clone() }))
-        .collect::<Result<Vec<_>>>()?;
-    let out = op.reference(&tensors)?;
-    let grads = (out * grad)?.sum_all()?.backward()?;
-    let of = |(t, &wanted): (&Tensor, &bool)| if wanted { grads.get(t).map(Tensor::detach) } else { None };
-    Ok(tensors.iter().zip(wanted).map(of).collect())
 }
 
 /// An operation with its inputs, to be computed into a tensor of its own or straight onto what it updates.
@@ -213,11 +195,15 @@ impl Update {
         job.run(&*self.op)
     }
 
-    /// The gradients to those inputs that are `wanted`, on the CPU, given the result's.
+    /// The gradients to those inputs that are `wanted`, where these are, given the result's.
     ///
     /// # Errors  If the operation's backward fails on these inputs.
     pub fn gradients(&self, grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        self.op.backward(&self.plain_inputs()?, grad, wanted)
+        let inputs = self.plain_inputs()?;
+        if grad.device().is_cuda() {
+            return on_gpu(&*self.op, &inputs, grad, wanted);
+        }
+        self.op.backward(&inputs, grad, wanted)
     }
 
     /// The operation's plain reference.
@@ -266,7 +252,7 @@ impl InplaceOp1 for Onto<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::DType;
+    use candle_core::{DType, Var};
 
     struct Product;
 

@@ -1,8 +1,8 @@
 //! Operations on candle's tape. candle's custom operations take at most three inputs: here each tracked input enters through a
 //! *link* that passes a one-element token on, and the last token enters the *root*, which carries the output.
 
-use super::{Fused, reference_backward};
-use crate::cuda::{self, BackwardJob};
+use super::Fused;
+use super::gradients::on_gpu;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, DType, Device, Layout};
 use candle_core::{Result, Shape, Storage, Tensor};
@@ -56,25 +56,6 @@ struct Root {
 }
 
 impl Root {
-    /// The gradients on the GPU where the inputs are: by kernels, else the reference's.
-    fn on_gpu(&self, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        if let Some(machine) = cuda::machine(grad.device()) {
-            let empty = |(t, &wanted): (&Tensor, &bool)| -> Result<Option<Tensor>> {
-                // SAFETY: the operation writes all of every gradient that is wanted, and nobody reads it before.
-                let make = || unsafe { Tensor::empty(t.shape(), DType::F32, grad.device()) };
-                Ok(if wanted { Some(make()?) } else { None })
-            };
-            let grads = self.inputs.iter().zip(&self.wanted).map(empty).collect::<Result<Vec<_>>>()?;
-            let address = |t: &Option<Tensor>| t.as_ref().map_or(Ok(0), |t| machine.address(t));
-            let addresses = grads.iter().map(address).collect::<Result<_>>()?;
-            let job = BackwardJob::new(&*machine, &self.inputs, machine.address(grad)?, addresses)?;
-            if job.run(&*self.op)? {
-                return Ok(grads);
-            }
-        }
-        reference_backward(&*self.op, &self.inputs, grad, &self.wanted)
-    }
-
     fn take(&self) -> Out {
         self.out.lock().expect("not poisoned").take().expect("run once")
     }
@@ -102,7 +83,7 @@ impl CustomOp1 for Root {
     fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
         let grads = if grad.device().is_cuda() {
-            self.on_gpu(&grad)?
+            on_gpu(&*self.op, &self.inputs, &grad, &self.wanted)?
         } else {
             self.op.backward(&self.inputs, &grad, &self.wanted)?
         };

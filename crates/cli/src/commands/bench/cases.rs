@@ -14,6 +14,8 @@ const C_E: usize = 64;
 const C_Z: usize = 128;
 const OUTER: usize = 32;
 const C_S: usize = 384;
+/// Bins of the distogram.
+const BINS: usize = 64;
 
 /// An operation on representations of some size.
 pub struct Case {
@@ -23,6 +25,10 @@ pub struct Case {
     pub onto: Vec<usize>,
     /// Shape of what is read, where that is something else.
     pub from: Option<Vec<usize>>,
+    /// Which input is a mask, to which no gradient goes.
+    pub mask: Option<usize>,
+    /// Whether its result is a tensor of its own in the network, not added to another.
+    pub alone: bool,
     /// Operations of the forward matrix products, 10⁹; a multiply-add counts two.
     pub gflop: f64,
     /// Makes the weights.
@@ -90,22 +96,37 @@ pub fn cases(r: usize, s: usize, e: usize) -> Vec<Case> {
         name,
         onto: onto.to_vec(),
         from: None,
+        mask: Some(1),
+        alone: false,
         gflop: 2e-9 * products,
         make,
     };
+    let unmasked =
+        |name, onto: &[usize], products: f64, make| Case { mask: None, ..case(name, onto, products, make) };
+    let of_pairs = |name, onto: &[usize], products: f64, make| Case {
+        from: Some(z.clone()),
+        alone: true,
+        ..unmasked(name, onto, products, make)
+    };
+    let row = [r, C_S];
     vec![
         case("triangle_attention_starting", &z, gated(r, r, C_Z), attention([r, r, C_Z], 4, true, PerRow)),
         case("triangle_attention_ending", &z, gated(r, r, C_Z), attention([r, r, C_Z], 4, true, PerColumn)),
         case("triangle_outgoing", &z, triangles, triangle(r, Edges::Outgoing)),
         case("triangle_incoming", &z, triangles, triangle(r, Edges::Incoming)),
-        case("pair_transition", &z, 8.0 * f(r * r * C_Z * C_Z), transition(C_Z)),
+        unmasked("pair_transition", &z, 8.0 * f(r * r * C_Z * C_Z), transition(C_Z)),
         case("msa_row_attention", &m, gated(r, s, C_M), attention([s, r, C_M], 8, true, PerRow)),
         case("msa_column_attention", &m, gated(s, r, C_M), attention([s, r, C_M], 8, false, PerColumn)),
-        case("msa_transition", &m, 8.0 * f(s * r * C_M * C_M), transition(C_M)),
+        unmasked("msa_transition", &m, 8.0 * f(s * r * C_M * C_M), transition(C_M)),
         Case { from: Some(m.clone()), ..case("outer_product_mean", &z, outer, outer_product(s, r)) },
         case("extra_row_attention", &x, gated(r, e, C_E), attention([e, r, C_E], 8, true, PerRow)),
         case("extra_global_attention", &x, f(e * r * C_E) * (2.25 * f(C_E)), global(e, r)),
-        case("invariant_point_attention", &[r, C_S], points, point_attention(r)),
+        Case { mask: Some(2), ..case("invariant_point_attention", &row, points, point_attention(r)) },
+        of_pairs("pair_bias", &[4, r, r], f(r * r) * f(4 * C_Z), pair_bias(4)),
+        of_pairs("linear", &[r, r, BINS], f(r * r) * f(BINS * C_Z), linear(BINS, C_Z, false)),
+        unmasked("linear_relu", &row, f(r) * f(C_S * C_S), linear(C_S, C_S, true)),
+        unmasked("layer_norm_pair", &z, 0.0, layer_norm(C_Z)),
+        unmasked("layer_norm_single", &row, 0.0, layer_norm(C_S)),
     ]
 }
 
@@ -214,5 +235,27 @@ fn point_attention(r: usize) -> Box<dyn Fn(&Weights) -> Result<Op>> {
             };
             ops::invariant_point_attention(s, &z, &mask, pair(&frames), &w)
         }))
+    })
+}
+
+fn pair_bias(heads: usize) -> Box<dyn Fn(&Weights) -> Result<Op>> {
+    Box::new(move |w| {
+        let (norm, weight) = (w.norm("norm", C_Z)?, w.matrix("bias", heads, C_Z)?);
+        Ok(Box::new(move |z| ops::pair_bias_update(z, pair(&norm), &weight, false)))
+    })
+}
+
+fn linear(n: usize, k: usize, relu: bool) -> Box<dyn Fn(&Weights) -> Result<Op>> {
+    Box::new(move |w| {
+        let [weight, bias] = w.linear("linear", n, k)?;
+        let of = if relu { ops::linear_relu_update } else { ops::linear_update };
+        Ok(Box::new(move |x| of(x, &weight, Some(&bias))))
+    })
+}
+
+fn layer_norm(c: usize) -> Box<dyn Fn(&Weights) -> Result<Op>> {
+    Box::new(move |w| {
+        let norm = w.norm("norm", c)?;
+        Ok(Box::new(move |x| ops::layer_norm(x, &norm[0], &norm[1])))
     })
 }

@@ -3,6 +3,7 @@
 mod block;
 mod cases;
 mod gpu;
+mod gpu_train;
 mod model;
 mod op;
 mod train;

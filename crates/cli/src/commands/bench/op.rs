@@ -81,6 +81,9 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Half of what the clock of CPU time tells apart, seconds.
+const RESOLUTION: f64 = 0.005;
+
 /// What was seen of one operation.
 struct Times {
     /// Least a forward pass has to move: every input read and the result written once.
@@ -106,7 +109,7 @@ fn time(case: &Case, peak: f64) -> Result<Times> {
         onto = once(onto)?;
     }
     let n = runs as f64;
-    let (seconds, cpu) = (start.elapsed().as_secs_f64() / n, (cpu_seconds() - before) / n);
+    let (seconds, cpu) = (start.elapsed().as_secs_f64() / n, (cpu_seconds() - before).max(RESOLUTION) / n);
     Ok(Times { bytes, seconds, cpu, backward: backward(case)? })
 }
 
@@ -120,5 +123,5 @@ fn backward(case: &Case) -> Result<f64> {
     let grads = sum.backward()?;
     let spent = cpu_seconds() - before;
     grads.get(x.as_tensor()).ok_or_else(|| anyhow!("{}: no gradient to its input", case.name))?;
-    Ok(spent.max(0.005)) // the clock's resolution is 10 ms
+    Ok(spent.max(RESOLUTION))
 }

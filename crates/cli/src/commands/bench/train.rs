@@ -1,9 +1,12 @@
 //! `foldry bench train`: training steps of a small network on a made-up batch of one crop.
 
 use super::usage::{cpu_seconds, forget_peak, peak_memory};
+use crate::device::Choice;
 use crate::forward_run::truth;
+use crate::precision::Precision;
 use crate::{machine, plan};
 use anyhow::{Context, Result, anyhow};
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use features::ModelInput;
 use fold::{Config, Model, Taps};
@@ -22,7 +25,7 @@ const STACK: usize = 1 << 30;
 pub struct Args {
     /// Residues of the crop
     #[arg(long, default_value_t = 64)]
-    crop: usize,
+    pub crop: usize,
     /// Clustered alignment rows
     #[arg(long, default_value_t = 128)]
     msa: usize,
@@ -40,24 +43,35 @@ pub struct Args {
     channels: usize,
     /// Passes before the one with a gradient
     #[arg(long, default_value_t = 1)]
-    recycles: usize,
+    pub recycles: usize,
     /// Steps that are timed, after one to warm up
     #[arg(long, default_value_t = 5)]
-    steps: usize,
+    pub steps: usize,
     /// Keep only what goes from block to block and run blocks again on the way back, as a recipe's
     /// `passes.checkpoint_activations` does
     #[arg(long)]
     checkpoint_activations: bool,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: Choice,
+    /// What a GPU's products are of
+    #[arg(long, value_enum, default_value = "f32")]
+    pub dtype: Precision,
+    /// On a GPU: compare the loss and all gradients with those of the CPU in f32, and fail if they differ too much
+    #[arg(long)]
+    pub check: bool,
     /// Machine-readable lines on stdout
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     nn::cpu::keep_freed_memory();
     std::thread::scope(|s| {
-        let worker = std::thread::Builder::new().stack_size(STACK).spawn_scoped(s, || report(args));
+        let report: fn(&Args) -> Result<()> =
+            if args.device.is_gpu() { super::gpu_train::report } else { report };
+        let worker = std::thread::Builder::new().stack_size(STACK).spawn_scoped(s, move || report(args));
         worker
             .context("starting the training thread")?
             .join()
@@ -68,15 +82,12 @@ pub fn run(args: &Args) -> Result<()> {
 fn report(args: &Args) -> Result<()> {
     let config = config(args)?;
     let tensors = Model::parameters_by(&config, made_up)?;
-    let vars = tensors
-        .iter()
-        .map(|(name, t)| Ok((name.clone(), Var::from_tensor(t)?)))
-        .collect::<Result<BTreeMap<_, _>>>()?;
+    let vars = variables(&tensors, &Device::Cpu)?;
     let step = Step::new(args, &config, &vars)?;
-    let first = step.run()?;
+    let (first, _) = step.run()?;
     forget_peak();
     let start = Instant::now();
-    let all = (0..args.steps.max(1)).map(|_| step.run()).collect::<Result<Vec<_>>>()?;
+    let all = (0..args.steps.max(1)).map(|_| Ok(step.run()?.0)).collect::<Result<Vec<_>>>()?;
     let seconds = start.elapsed().as_secs_f64() / all.len() as f64;
     let memory = peak_memory();
     let mean = |part: fn(&Times) -> f64| all.iter().map(part).sum::<f64>() / all.len() as f64;
@@ -118,17 +129,26 @@ fn report(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Parameters that keep gradients, on a device.
+pub(super) fn variables(
+    tensors: &BTreeMap<String, Tensor>,
+    device: &Device,
+) -> Result<BTreeMap<String, Var>> {
+    let var = |t: &Tensor| -> Result<Var> { Ok(Var::from_tensor(&t.to_device(device)?)?) };
+    tensors.iter().map(|(name, t)| Ok((name.clone(), var(t)?))).collect()
+}
+
 /// CPU seconds of a step's parts, and its loss.
-struct Times {
+pub(super) struct Times {
     recycles: f64,
     forward: f64,
     losses: f64,
     backward: f64,
-    loss: f32,
+    pub loss: f32,
 }
 
 /// What every step does again: the batch and the network, for gradients and without.
-struct Step<'a> {
+pub(super) struct Step<'a> {
     recycles: usize,
     checkpoint: bool,
     tracked: Arc<Model>,
@@ -140,7 +160,7 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(args: &Args, config: &Config, vars: &'a BTreeMap<String, Var>) -> Result<Self> {
+    pub fn new(args: &Args, config: &Config, vars: &'a BTreeMap<String, Var>) -> Result<Self> {
         let load = |of: fn(&Tensor) -> Tensor| {
             let tensors = vars.iter().map(|(name, var)| (name.clone(), of(var.as_tensor()))).collect();
             Model::load(config, tensors, candle_core::DType::F32)
@@ -158,7 +178,8 @@ impl<'a> Step<'a> {
         })
     }
 
-    fn run(&self) -> Result<Times> {
+    /// One step: its times, loss and gradients.
+    pub fn run(&self) -> Result<(Times, GradStore)> {
         let sample = &self.samples[0];
         let mut go_on = |_| ControlFlow::Continue(());
         let mut clock = Clock(cpu_seconds());
@@ -188,13 +209,13 @@ impl<'a> Step<'a> {
             return Err(anyhow!("{name}: no gradient"));
         }
         let loss = total.to_scalar()?;
-        drop((grads, total, outputs));
-        Ok(Times { recycles, forward, losses, backward: clock.lap(), loss })
+        drop((total, outputs));
+        Ok((Times { recycles, forward, losses, backward: clock.lap(), loss }, grads))
     }
 }
 
 /// Parameters that the losses of the first stage of training do not depend on.
-fn is_idle(name: &str) -> bool {
+pub(super) fn is_idle(name: &str) -> bool {
     name.starts_with("aux_heads.experimentally_resolved")
 }
 
@@ -209,7 +230,7 @@ impl Clock {
 }
 
 /// AlphaFold's network without templates and aligned errors, narrower and with fewer blocks.
-fn config(args: &Args) -> Result<Config> {
+pub(super) fn config(args: &Args) -> Result<Config> {
     let mut config = Config::preset("model_5").ok_or_else(|| anyhow!("no preset model_5"))?;
     let trunk = &mut config.embeddings_and_evoformer;
     (trunk.evoformer_num_block, trunk.extra_msa_stack_num_block) = (args.blocks, args.extra_blocks);
@@ -219,7 +240,7 @@ fn config(args: &Args) -> Result<Config> {
 }
 
 /// GFLOP of one pass's matrix products.
-fn pass_gflop(args: &Args, config: &Config, tensors: &BTreeMap<String, Tensor>) -> f64 {
+pub(super) fn pass_gflop(args: &Args, config: &Config, tensors: &BTreeMap<String, Tensor>) -> f64 {
     // Sizes are read off the parameters' shapes; their values do not matter.
     let shape =
         |(name, t): (&String, &Tensor)| (name.clone(), Array::from_f32(t.dims(), &vec![0.0; t.elem_count()]));
@@ -229,7 +250,7 @@ fn pass_gflop(args: &Args, config: &Config, tensors: &BTreeMap<String, Tensor>) 
 }
 
 /// Noise of variance 1/inputs; 1 for the scale of a layer norm, 0 for offsets.
-fn made_up(name: &str, shape: &[usize]) -> nn::Result<Tensor> {
+pub(super) fn made_up(name: &str, shape: &[usize]) -> nn::Result<Tensor> {
     let mut state =
         name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let (centre, spread) = match shape {
