@@ -221,9 +221,9 @@ fn a_signal_to_one_rank_reaches_all() {
     }
 }
 
-/// Run by the test below as one of three ranks.
+/// What each of three ranks does; the test below starts them.
 #[test]
-#[ignore = "one of several ranks"]
+#[ignore = "no test by itself: values_are_added_in_the_order_of_ranks runs it under mpirun"]
 fn as_a_rank() {
     let ranks = train::join().unwrap();
     let (rank, world) = (ranks.rank(), ranks.world());

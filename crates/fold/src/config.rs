@@ -497,6 +497,37 @@ mod tests {
         }
     }
 
+    /// The golden's configuration has other sizes, but AlphaFold's own dropout.
+    #[test]
+    fn presets_drop_out_what_alphafold_does() {
+        let golden = include_str!("../../../tests/golden/fold/config.json");
+        let theirs = Config::from_alphafold_json(&serde_json::from_str(golden).unwrap()).unwrap();
+        let rates = |config: &Config| {
+            let t = &config.embeddings_and_evoformer;
+            let of_pairs = |p: &PairBlock| {
+                [
+                    p.triangle_attention_starting_node.dropout,
+                    p.triangle_attention_ending_node.dropout,
+                    p.triangle_multiplication_outgoing.dropout,
+                    p.triangle_multiplication_incoming.dropout,
+                    p.pair_transition.dropout,
+                ]
+            };
+            let of_rows = [
+                t.evoformer.msa_row_attention_with_pair_bias.dropout,
+                t.evoformer.msa_column_attention.dropout,
+                t.evoformer.msa_transition.dropout,
+                t.evoformer.outer_product_mean.dropout,
+            ];
+            let pairs = [&t.evoformer.pair, &t.template.template_pair_stack.pair].map(of_pairs);
+            (of_rows, pairs, config.heads.structure_module.dropout)
+        };
+        let ours = rates(&Config::preset("model_1_ptm").unwrap());
+        assert_eq!(ours, rates(&theirs));
+        let columns = Dropout { rate: 0.25, shared: true, orientation: Along::PerColumn };
+        assert_eq!((ours.0[0].rate, ours.1[0][1], ours.2), (0.15, columns, 0.1));
+    }
+
     #[test]
     fn heads_that_do_not_divide_are_refused() {
         let mut v: Value = serde_json::from_str(MONOMER).unwrap();

@@ -17,6 +17,7 @@ use features::{FeatureSet, ModelInput};
 use nn::{Params, ops};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// The network with its parameters.
 pub struct Model {
@@ -26,22 +27,24 @@ pub struct Model {
     recycling: RecyclingEmbedder,
     template: Option<TemplateEmbedder>,
     torsions: Option<TorsionRows>,
-    extra: ExtraEmbedder,
-    extra_blocks: Vec<Block>,
-    blocks: Vec<Block>,
+    pub(crate) extra: ExtraEmbedder,
+    pub(crate) extra_blocks: Vec<Arc<Block>>,
+    pub(crate) blocks: Vec<Arc<Block>>,
     single: Linear,
     structure: StructureModule,
     heads: Heads,
 }
 
-/// What exists, 1 or 0.
-pub(crate) struct Masks {
-    /// `[s, r]`, with template rows.
-    pub msa: Tensor,
-    /// `[e, r]`.
-    pub extra: Tensor,
-    /// `[r, r]`.
-    pub pair: Tensor,
+/// What a pass reads more than once.
+pub(crate) struct Given {
+    /// Which alignment rows exist, 1 or 0, `[s, r]`; those of template torsions at the end.
+    pub msa_mask: Tensor,
+    /// The same of extra rows, `[e, r]`.
+    pub extra_mask: Tensor,
+    /// The same of pairs, `[r, r]`.
+    pub pair_mask: Tensor,
+    /// Template torsions `[t, r, 57]`, if they become rows.
+    torsions: Option<Tensor>,
 }
 
 /// What one pass hands to the next; without gradient.
@@ -170,10 +173,12 @@ impl Model {
         let t = &config.embeddings_and_evoformer;
         let (c_m, c_z, c_e) = (t.msa_channel, t.pair_channel, t.extra_msa_channel);
         let in_stacks = p.matrices_in(stacks);
-        let stack = |name: &str, n: usize, c: usize, stack: Stack| -> nn::Result<Vec<Block>> {
-            (0..n)
-                .map(|i| Block::load(&in_stacks, format!("{name}.blocks.{i}"), c, c_z, &t.evoformer, stack))
-                .collect()
+        let stack = |name: &str, n: usize, c: usize, stack: Stack| -> nn::Result<Vec<Arc<Block>>> {
+            let block = |i| {
+                let path = format!("{name}.blocks.{i}");
+                Block::load(&in_stacks, path, c, c_z, &t.evoformer, stack).map(Arc::new)
+            };
+            (0..n).map(block).collect()
         };
         let templates = p.sub("template_embedder");
         let model = Self {
@@ -267,16 +272,16 @@ impl Model {
             done += 1;
             block_done(done).is_break().then_some(()).map_or(Ok(()), |()| Err(Error::Stopped))
         };
-        let masks = self.masks(x)?;
-        let (mut m, mut z) = self.embed(x, previous, &masks, taps)?;
+        let given = self.given(x)?;
+        let (mut m, mut z) = self.embed(x, previous, &given, taps)?;
         let mut e = self.extra.forward(x)?;
         for block in &self.extra_blocks {
-            (e, z) = block.forward(e, z, (&masks.extra, &masks.pair), taps)?;
+            (e, z) = block.forward(e, z, (&given.extra_mask, &given.pair_mask), taps)?;
             tick()?;
         }
         drop(e);
         for block in &self.blocks {
-            (m, z) = block.forward(m, z, (&masks.msa, &masks.pair), taps)?;
+            (m, z) = block.forward(m, z, (&given.msa_mask, &given.pair_mask), taps)?;
             tick()?;
         }
         // What the blocks borrowed is more than all that follows: structure and heads have it instead.
@@ -285,15 +290,18 @@ impl Model {
         Ok((m, row, z, single))
     }
 
-    /// What exists: of alignment rows, those of template torsions included, extra rows and pairs.
-    pub(crate) fn masks(&self, x: &ModelInput) -> Result<Masks> {
+    /// Masks and template torsions of a sample.
+    pub(crate) fn given(&self, x: &ModelInput) -> Result<Given> {
         let seq = tensor(&x.seq_mask, self.device())?;
-        let mut msa = tensor(&x.msa_mask, self.device())?;
-        if let (Some(torsions), Some(templates)) = (&self.torsions, &x.templates) {
-            msa = Tensor::cat(&[&msa, &torsions.mask(templates)?], 0)?;
+        let mut msa_mask = tensor(&x.msa_mask, self.device())?;
+        let mut torsions = None;
+        if let (Some(embedder), Some(templates)) = (&self.torsions, &x.templates) {
+            let (features, mask) = embedder.features(templates)?;
+            msa_mask = Tensor::cat(&[&msa_mask, &mask], 0)?;
+            torsions = Some(features);
         }
-        let pair = seq.unsqueeze(1)?.broadcast_mul(&seq.unsqueeze(0)?)?;
-        Ok(Masks { msa, extra: tensor(&x.extra_msa_mask, self.device())?, pair })
+        let pair_mask = seq.unsqueeze(1)?.broadcast_mul(&seq.unsqueeze(0)?)?;
+        Ok(Given { msa_mask, extra_mask: tensor(&x.extra_msa_mask, self.device())?, pair_mask, torsions })
     }
 
     /// The alignment `[s, r, c_m]`, followed by the templates' torsions, and the pair representation before any block.
@@ -301,7 +309,7 @@ impl Model {
         &self,
         x: &ModelInput,
         previous: Previous,
-        masks: &Masks,
+        given: &Given,
         taps: &Taps,
     ) -> Result<(Tensor, Tensor)> {
         let aatype: Vec<u8> = x.aatype.iter().map(|&a| a.clamp(0, 20) as u8).collect();
@@ -314,13 +322,13 @@ impl Model {
         taps.add(|| "input_embedder.m".into(), &m);
         taps.add(|| "input_embedder.z".into(), &z);
         if let (Some(embedder), Some(templates)) = (&self.template, &x.templates)
-            && let Some(update) = embedder.forward(&z, &masks.pair, templates, taps)?
+            && let Some(update) = embedder.forward(&z, &given.pair_mask, templates, taps)?
         {
             taps.add(|| "template_embedder".into(), &update);
             z = ops::residual(z, update)?;
         }
-        if let (Some(torsions), Some(templates)) = (&self.torsions, &x.templates) {
-            m = Tensor::cat(&[&m, &torsions.forward(templates)?], 0)?;
+        if let (Some(embedder), Some(torsions)) = (&self.torsions, &given.torsions) {
+            m = Tensor::cat(&[&m, &embedder.forward(torsions)?], 0)?;
         }
         Ok((m, z))
     }
@@ -342,18 +350,6 @@ impl Model {
         let structure = self.structure.forward(&single, &pair, x, taps)?;
         let logits = self.heads.forward(&msa, &pair, &single, &structure.single)?;
         Ok(Outputs { msa, msa_first_row, pair, single, structure, logits })
-    }
-
-    pub(crate) fn extra_rows(&self, x: &ModelInput) -> Result<Tensor> {
-        self.extra.forward(x)
-    }
-
-    pub(crate) fn extra_blocks(&self) -> &[Block] {
-        &self.extra_blocks
-    }
-
-    pub(crate) fn blocks(&self) -> &[Block] {
-        &self.blocks
     }
 
     /// Runs all passes and keeps the last. Every pass reads its own samples, or the last there are.

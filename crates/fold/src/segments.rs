@@ -1,6 +1,7 @@
 //! A pass of which little is kept for going back: activation checkpointing, a block at a time.
 
 use crate::dropout::Dropout;
+use crate::evoformer::Block;
 use crate::model::{Model, Outputs, Previous};
 use crate::taps::Taps;
 use crate::{Error, Result};
@@ -21,39 +22,34 @@ impl Model {
         dropout: Option<&Dropout>,
         segments: &mut Segments,
     ) -> Result<Outputs> {
-        let taps = |dropout: &Option<Dropout>| Taps::training(dropout.clone());
-        let dropout = dropout.cloned();
-        let masks = Arc::new(self.masks(x)?);
+        let given = Arc::new(self.given(x)?);
         let Previous { msa_first_row, pair, positions } = previous;
-        let (model, sample, own_masks, own) = (self.clone(), x.clone(), masks.clone(), dropout.clone());
+        let (model, sample, read, left_out) = (self.clone(), x.clone(), given.clone(), dropout.cloned());
         let embedded = segments.run(vec![msa_first_row, pair, positions], move |t| {
             let [msa_first_row, pair, positions] = exactly(t)?;
             let previous = Previous { msa_first_row, pair, positions };
-            let (m, z) = model.embed(&sample, previous, &own_masks, &taps(&own))?;
-            Ok::<_, Error>(vec![m, z, model.extra_rows(&sample)?])
+            let (m, z) = model.embed(&sample, previous, &read, &Taps::training(left_out.clone()))?;
+            Ok::<_, Error>(vec![m, z, model.extra.forward(&sample)?])
         })?;
-        let [mut m, mut z, mut e] = exactly(embedded)?;
-        for i in 0..self.extra_blocks().len() {
-            let (model, masks, own) = (self.clone(), masks.clone(), dropout.clone());
-            [e, z] = exactly(segments.run(vec![e, z], move |t| {
-                let [e, z] = exactly(t)?;
-                let block = &model.extra_blocks()[i];
-                let (e, z) = block.forward(e, z, (&masks.extra, &masks.pair), &taps(&own))?;
-                Ok::<_, Error>(vec![e, z])
-            })?)?;
-        }
-        drop(e);
-        for i in 0..self.blocks().len() {
-            let (model, masks, own) = (self.clone(), masks.clone(), dropout.clone());
-            [m, z] = exactly(segments.run(vec![m, z], move |t| {
-                let [m, z] = exactly(t)?;
-                let block = &model.blocks()[i];
-                let (m, z) = block.forward(m, z, (&masks.msa, &masks.pair), &taps(&own))?;
-                Ok::<_, Error>(vec![m, z])
-            })?)?;
-        }
+        let [m, z, e] = exactly(embedded)?;
+        let mut through = |blocks: &[Arc<Block>], mut x: [Tensor; 2], mask: &Tensor| -> Result<[Tensor; 2]> {
+            for block in blocks {
+                let (block, left_out) = (block.clone(), dropout.cloned());
+                let masks = (mask.clone(), given.pair_mask.clone());
+                let done = segments.run(x.to_vec(), move |t| {
+                    let [x, z] = exactly(t)?;
+                    let taps = Taps::training(left_out.clone());
+                    let (x, z) = block.forward(x, z, (&masks.0, &masks.1), &taps)?;
+                    Ok::<_, Error>(vec![x, z])
+                })?;
+                x = exactly(done)?;
+            }
+            Ok(x)
+        };
+        let [_, z] = through(&self.extra_blocks, [e, z], &given.extra_mask)?;
+        let [m, z] = through(&self.blocks, [m, z], &given.msa_mask)?;
         let (m, row, single) = self.read(&m, x)?;
-        self.outputs((m, row, z, single), x, &taps(&dropout))
+        self.outputs((m, row, z, single), x, &Taps::training(dropout.cloned()))
     }
 }
 

@@ -34,19 +34,13 @@ impl TorsionRows {
         })
     }
 
-    /// Rows `[t, r, c_m]`.
-    pub fn forward(&self, input: &TemplateInput) -> Result<Tensor> {
-        let (features, _) = self.features(input)?;
-        Ok(self.second.forward(&self.first.relu(&features)?)?)
+    /// Rows `[t, r, c_m]` of what [`TorsionRows::features`] gives.
+    pub fn forward(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(self.second.forward(&self.first.relu(features)?)?)
     }
 
-    /// Which of them exist `[t, r]`.
-    pub fn mask(&self, input: &TemplateInput) -> Result<Tensor> {
-        Ok(self.features(input)?.1)
-    }
-
-    /// What is embedded, `[t, r, 57]`, and the mask.
-    pub(crate) fn features(&self, input: &TemplateInput) -> Result<(Tensor, Tensor)> {
+    /// What is embedded, `[t, r, 57]`, and which rows exist, `[t, r]`.
+    pub fn features(&self, input: &TemplateInput) -> Result<(Tensor, Tensor)> {
         let (t, r) = input.aatype.dim();
         let (mut features, mut mask) = (Vec::with_capacity(t * r * WIDTH), Vec::with_capacity(t * r));
         for template in 0..t {

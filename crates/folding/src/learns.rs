@@ -176,13 +176,16 @@ fn blocks_that_are_run_again_give_the_same_gradients_to_the_bit() {
     assert_ne!(plain, dropped, "dropout left nothing out");
 }
 
-/// The network with AlphaFold's rates.
+/// The network with dropout of every kind: of single values, one draw for all rows, one for all columns, of the structure module.
 fn with_dropout() -> Network {
     let mut network = network();
+    let of = |orientation| -> serde_json::Value {
+        serde_json::json!({"dropout_rate": 0.25, "shared_dropout": true, "orientation": orientation})
+    };
     let trunk = &mut network.config.embeddings_and_evoformer.evoformer;
     trunk.msa_row_attention_with_pair_bias.dropout.rate = 0.15;
-    trunk.pair.triangle_multiplication_outgoing.dropout.rate = 0.25;
-    trunk.pair.triangle_attention_ending_node.dropout.rate = 0.25;
+    trunk.pair.triangle_multiplication_outgoing.dropout = serde_json::from_value(of("per_row")).unwrap();
+    trunk.pair.triangle_attention_ending_node.dropout = serde_json::from_value(of("per_column")).unwrap();
     network.config.heads.structure_module.dropout = 0.1;
     network
 }

@@ -69,7 +69,7 @@ impl FoldingTask {
     }
 
     /// The same as training has it: with dropout drawn by `draw`, and in segments if there are some.
-    pub(crate) fn run(
+    fn run(
         &self,
         weights: &BTreeMap<String, Tensor>,
         sample: &Sample,
@@ -104,7 +104,7 @@ impl FoldingTask {
 }
 
 /// Dropout's numbers of a sample: a stream of their own for every place in the network.
-pub(crate) fn draw(key: RngKey) -> Draw {
+fn draw(key: RngKey) -> Draw {
     Arc::new(move |site, values| {
         let mut stream = key.site(site);
         values.iter_mut().for_each(|value| *value = stream.f32());

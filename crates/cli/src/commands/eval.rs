@@ -11,6 +11,7 @@ use folding::evaluate::{Record, record, table};
 use folding::source::known;
 use folding::task::spread;
 use nn::files::safetensors;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,7 +85,7 @@ pub fn run(args: Args) -> Result<()> {
     })
     .context("cannot listen for Ctrl-C")?;
     let mut output = match &args.output {
-        Some(path) => Some(std::fs::File::create(path).with_context(|| path.display().to_string())?),
+        Some(path) => Some((path, File::create(path).with_context(|| path.display().to_string())?)),
         None => None,
     };
     let bar = crate::console::bar(chosen.len() as u64);
@@ -100,9 +101,9 @@ pub fn run(args: Args) -> Result<()> {
         });
         match judged {
             Ok(record) => {
-                if let Some(file) = &mut output {
+                if let Some((path, file)) = &mut output {
                     let line = serde_json::to_string(&record)? + "\n";
-                    file.write_all(line.as_bytes()).context("writing the scores")?;
+                    file.write_all(line.as_bytes()).with_context(|| path.display().to_string())?;
                 }
                 records.push(record);
             }

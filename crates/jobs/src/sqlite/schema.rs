@@ -29,6 +29,7 @@ pub(super) async fn version(db: &mut SqliteConnection, path: &Path) -> Result<us
 
 /// Brings tables of a version to this one.
 pub(super) async fn migrate(db: &mut SqliteConnection, version: usize) -> Result<()> {
+    // Those up to its version the file has.
     for (step, sql) in STEPS.iter().enumerate().skip(version) {
         // One transaction a step: a crash leaves the old version whole.
         let whole = format!(

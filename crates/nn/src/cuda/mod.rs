@@ -46,7 +46,6 @@ pub fn open(index: usize, precision: Precision) -> Result<Device> {
 }
 
 /// The machine behind a device that [`open`] made.
-#[cfg_attr(not(feature = "cuda"), allow(clippy::missing_const_for_fn))]
 pub(crate) fn machine(device: &Device) -> Option<Arc<dyn Machine>> {
     #[cfg(feature = "cuda")]
     return gpu::of(device).map(|gpu| gpu as Arc<dyn Machine>);
@@ -59,7 +58,6 @@ pub(crate) fn machine(device: &Device) -> Option<Arc<dyn Machine>> {
 
 /// Memory that was free when [`open`] made this device, bytes; none of a device without a limit of its own. What the program holds itself is
 /// not taken away from it: freed memory is kept.
-#[cfg_attr(not(feature = "cuda"), allow(clippy::missing_const_for_fn))]
 pub fn available_memory(device: &Device) -> Option<u64> {
     #[cfg(feature = "cuda")]
     return gpu::of(device).map(|gpu| gpu.available());
@@ -72,7 +70,6 @@ pub fn available_memory(device: &Device) -> Option<u64> {
 
 /// Lets operations on a device that [`open`] made hold about so many bytes of intermediate values at a time: attention goes over some
 /// rows, triangle multiplication over some channels at a time. Without it they take all at once.
-#[cfg_attr(not(feature = "cuda"), allow(clippy::missing_const_for_fn))]
 pub fn set_room(device: &Device, bytes: usize) {
     #[cfg(feature = "cuda")]
     if let Some(gpu) = gpu::of(device) {

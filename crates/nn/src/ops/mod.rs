@@ -25,8 +25,8 @@ mod triangle_multiplication;
 
 pub use attention::{AttentionWeights, Orientation, attention};
 pub use global_attention::{GlobalAttentionWeights, global_attention};
-pub(crate) use ipa::point_factor;
 pub use ipa::{PointAttentionWeights, invariant_point_attention};
+pub(crate) use ipa::{Sizes as PointAttentionSizes, point_factor};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_relu, linear_relu_update, linear_update};
 pub use lookup::lookup;

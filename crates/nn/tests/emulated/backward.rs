@@ -205,13 +205,8 @@ fn layer_norms() {
 #[test]
 #[ignore = "needs the emulator: tests/kernels/run.sh"]
 fn point_attentions() {
-    for (r, channels, heads, sizes, masked) in [
-        (17, (24, 40), 3, [8, 5, 2, 3], true),
-        (34, (19, 128), 12, [16, 16, 4, 8], false),
-        (2, (9, 2), 1, [1, 1, 1, 1], false),
-        (9, (33, 66), 16, [5, 8, 1, 7], true),
-    ] {
-        let case = cases::point_attention(r, channels, heads, sizes, masked);
+    // Of one residue there is one weight, 1, and hardly a gradient: two at least.
+    for case in cases::point_attentions(2) {
         let kernels =
             ["ipa_finish_backward", "ipa_backward_queries_f32", "ipa_backward_keys", "ipa_place_backward"];
         let subsets: [&[usize]; 8] = [&[0], &[1], &[3], &[4, 15], &[5, 8], &[11, 12], &[13, 14], &[16, 17]];

@@ -173,6 +173,19 @@ pub fn layer_norm(rows: [usize; 2], c: usize) -> Case {
     Case { name: format!("layer norm {rows:?} c {c}"), update, onto: x, aliased: true, rows: None }
 }
 
+/// Point attentions of all kinds; the smallest has `least` residues.
+pub fn point_attentions(least: usize) -> impl Iterator<Item = Case> {
+    let of = |(r, channels, heads, sizes, masked)| point_attention(r, channels, heads, sizes, masked);
+    [
+        (17, (24, 40), 3, [8, 5, 2, 3], true),
+        (34, (19, 128), 12, [16, 16, 4, 8], false),
+        (least, (9, 2), 1, [1, 1, 1, 1], false),
+        (9, (33, 66), 16, [5, 8, 1, 7], true),
+    ]
+    .into_iter()
+    .map(of)
+}
+
 /// `[dk, dv, pq, pv]`: channels and points of a head. Rotations are orthogonal; some residues are masked if `masked`.
 pub fn point_attention(
     r: usize,

@@ -156,14 +156,8 @@ fn layer_norms() {
 #[test]
 #[ignore = "needs the emulator: tests/kernels/run.sh"]
 fn point_attentions() {
-    for (r, channels, heads, sizes, masked) in [
-        (17, (24, 40), 3, [8, 5, 2, 3], true),
-        (34, (19, 128), 12, [16, 16, 4, 8], false),
-        (1, (9, 2), 1, [1, 1, 1, 1], false),
-        (9, (33, 66), 16, [5, 8, 1, 7], true),
-    ] {
-        let kernels = ["ipa_place", "ipa_f32", "ipa_finish", "linear_finish"];
-        check(&cases::point_attention(r, channels, heads, sizes, masked), &kernels, EXACT);
+    for case in cases::point_attentions(1) {
+        check(&case, &["ipa_place", "ipa_f32", "ipa_finish", "linear_finish"], EXACT);
     }
 }
 

@@ -6,9 +6,7 @@
 //!
 //! Lines: `submitted KEY JOB`, `claimed JOB FENCE`, `cancelled JOB STATE`, `ended JOB FENCE STATE`.
 
-use jobs::{
-    Error, JobStore, Options, Outcome, Point, Probe, Reap, Reason, Requeue, SqliteStore, State, Submission,
-};
+use jobs::{JobStore, Options, Outcome, Point, Probe, Reap, Reason, Requeue, SqliteStore, State, Submission};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -93,16 +91,10 @@ async fn work(store: &SqliteStore, name: &str) -> Result<(), Failure> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect(); // the first is the program
     let (database, rest) = arguments.split_first().ok_or("expected the path of a database")?;
     let options = Options { probe: crash(rest)?, ..Options::default() };
-    let store = loop {
-        // The lock of a process that was killed is let go a moment after it was.
-        match SqliteStore::open(Path::new(database), options.clone()).await {
-            Err(Error::InUse(_)) => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
-            other => break other?,
-        }
-    };
+    let store = SqliteStore::open(Path::new(database), options).await?;
     while !store.reap(Reap::Boot).await?.is_empty() {}
     tokio::try_join!(submit(&store), work(&store, "one"), work(&store, "two"))?;
     Ok(())

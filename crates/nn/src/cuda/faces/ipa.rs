@@ -6,6 +6,7 @@ use super::linear::Layer;
 use crate::cuda::arguments::{InvariantPointAttention, IpaFrames, IpaStrides};
 use crate::cuda::job::Job;
 use crate::cuda::machine::{Launch, Memory};
+pub(super) use crate::ops::PointAttentionSizes as Sizes;
 use crate::ops::point_factor;
 use candle_core::Result;
 
@@ -19,19 +20,6 @@ pub(super) const STRIDE: usize = HEADS + 4;
 pub(super) const COLUMNS: usize = 2 * THREADS;
 /// Most channels of pairs: 64 threads a query have two each.
 const MOST_PAIRS: usize = 128;
-
-/// Sizes of a point attention: residues, single and pair channels, heads, channels and points of queries and of values.
-#[derive(Clone, Copy)]
-pub(super) struct Sizes {
-    pub r: usize,
-    pub c: usize,
-    pub cz: usize,
-    pub h: usize,
-    pub dk: usize,
-    pub dv: usize,
-    pub pq: usize,
-    pub pv: usize,
-}
 
 /// What the first kernels leave: projections, `ready` with points in space, biases and weights of heads, results in space and as features.
 pub(super) struct Made {
@@ -47,53 +35,33 @@ pub(super) struct Made {
     biases: Memory,
 }
 
+/// Sizes of the job's inputs, as in `ops/ipa`; none if there is no kernel for them.
+pub(super) fn taken(job: &Job<'_>) -> Result<Option<Sizes>> {
+    let sizes = Sizes::of(job.inputs)?;
+    let Sizes { cz, h, .. } = sizes;
+    let taken = h <= HEADS && cz.is_multiple_of(2) && cz <= MOST_PAIRS && sizes.values() <= COLUMNS;
+    Ok((taken && sizes.shared() <= job.machine.shared()).then_some(sizes))
+}
+
+/// What a GPU asks besides.
 impl Sizes {
-    /// None if there is no kernel for these inputs, as in `ops/ipa`: s, z, mask, frames, then weights with their biases.
-    pub fn of(job: &Job<'_>) -> Result<Option<Self>> {
-        let t = job.inputs;
-        let ((r, c), cz, h) = (t[0].dims2()?, t[1].dim(2)?, t[15].dim(0)?);
-        let per_head = |i: usize, parts: usize| Ok::<_, candle_core::Error>(t[i].dim(0)? / (parts * h));
-        let (dk, pq) = (per_head(5, 1)?, per_head(9, 3)?);
-        let (dv, pv) = (per_head(7, 1)? - dk, per_head(11, 3)? - pq);
-        let sizes = Self { r, c, cz, h, dk, dv, pq, pv };
-        let taken = h <= HEADS && cz.is_multiple_of(2) && cz <= MOST_PAIRS && sizes.values() <= COLUMNS;
-        Ok((taken && sizes.shared() <= job.machine.shared()).then_some(sizes))
-    }
-
-    /// Columns of the four projections.
-    pub fn parts(&self) -> [usize; 4] {
-        let &Self { h, dk, dv, pq, pv, .. } = self;
-        [h * dk, h * (dk + dv), 3 * h * pq, 3 * h * (pq + pv)]
-    }
-
-    /// Columns of all projections.
-    pub fn width(&self) -> usize {
-        self.parts().iter().sum()
-    }
-
     /// Features of all heads' queries.
-    pub fn keys(&self) -> usize {
+    pub(super) fn keys(&self) -> usize {
         self.h * (self.dk + 3 * self.pq)
     }
 
     /// Values of all heads, with their points.
-    pub fn values(&self) -> usize {
-        self.h * (self.dv + 3 * self.pv)
-    }
-
-    /// Where what was summed over pairs lies in a residue's features, and all of these.
-    pub fn features(&self) -> (usize, usize) {
-        let pairs = self.h * (self.dv + 4 * self.pv);
-        (pairs, pairs + self.h * self.cz)
+    pub(super) fn values(&self) -> usize {
+        self.h * self.value()
     }
 
     /// The output layer.
-    pub fn out(&self) -> Layer {
-        Layer { rows: self.r, n: self.c, k: self.features().1 }
+    pub(super) fn out(&self) -> Layer {
+        Layer { rows: self.r, n: self.c, k: self.features() }
     }
 
     /// What the pair's bias is multiplied with.
-    pub fn bias_scale(&self) -> f32 {
+    pub(super) fn bias_scale(&self) -> f32 {
         (1.0f64 / 3.0).sqrt() as f32
     }
 
@@ -104,7 +72,7 @@ impl Sizes {
     }
 
     /// Addresses and sizes of `ipa_frames.cu` but for gradients.
-    pub fn frames(&self, job: &Job<'_>, made: &Made) -> IpaFrames {
+    pub(super) fn frames(&self, job: &Job<'_>, made: &Made) -> IpaFrames {
         let &Self { r, h, dv, pq, pv, .. } = self;
         let [of_q, of_kv, ..] = self.parts();
         IpaFrames {
@@ -124,7 +92,7 @@ impl Sizes {
             query_points: int(h * pq),
             key_points: int(h * (pq + pv)),
             value_points: int(h * pv),
-            features_width: int(self.features().1),
+            features_width: int(self.features()),
             values: int(h * dv),
             factor: point_factor(pq) as f32,
             ..IpaFrames::default()
@@ -132,7 +100,7 @@ impl Sizes {
     }
 
     /// A kernel of `ipa_frames.cu`: a warp a residue.
-    pub fn launch_frames(&self, job: &Job<'_>, kernel: &str, arguments: &IpaFrames) -> Result<()> {
+    pub(super) fn launch_frames(&self, job: &Job<'_>, kernel: &str, arguments: &IpaFrames) -> Result<()> {
         let (file, kernel, blocks) = ("ipa_frames", kernel.to_string(), self.r.div_ceil(THREADS / 32));
         let launch = Launch { file, kernel, blocks, turns: false, threads: THREADS, shared: 0 };
         // SAFETY: projections are [r, width], features [r, features], points [3, r, h·pv]; frames and weights have their inputs' shapes.
@@ -140,9 +108,9 @@ impl Sizes {
     }
 
     /// Where queries, keys, values, their points, biases and results lie; `rows` are laid out as the projections.
-    pub fn core(&self, job: &Job<'_>, made: &Made, stats: u64) -> InvariantPointAttention {
+    pub(super) fn core(&self, job: &Job<'_>, made: &Made, stats: u64) -> InvariantPointAttention {
         let &Self { r, h, dk, dv, pq, pv, cz, .. } = self;
-        let (row, (pairs, features)) = (self.width() as i64, self.features());
+        let (row, features) = (self.width() as i64, self.features());
         let [q, k, v, q_points, k_points, v_points] = self.places(made.ready().address);
         let of_q = IpaStrides { axis: 0, row, head: dk as i64 };
         let of_kv = IpaStrides { head: (dk + dv) as i64, ..of_q };
@@ -160,7 +128,7 @@ impl Sizes {
             z: job.at(1),
             o: made.features.address,
             o_points: made.o_points.address,
-            o_pair: made.features.address + 4 * pairs as u64,
+            o_pair: made.features.address + 4 * self.pairs_at() as u64,
             stats,
             q_stride: of_q,
             k_stride: of_kv,
@@ -188,7 +156,7 @@ impl Sizes {
     }
 
     /// Where queries, keys, values and their points begin in rows of projections at `address`.
-    pub fn places(&self, address: u64) -> [u64; 6] {
+    pub(super) fn places(&self, address: u64) -> [u64; 6] {
         let [of_q, of_kv, of_q_points, _] = self.parts();
         let kv_points = of_q + of_kv + of_q_points;
         [0, of_q, of_q + self.dk, of_q + of_kv, kv_points, kv_points + self.pq]
@@ -196,7 +164,7 @@ impl Sizes {
     }
 
     /// Everything up to the features. `kept`: the projections as the layers give them, and `stats` or null, for the backward pass.
-    pub fn make(&self, job: &Job<'_>, kept: bool, stats: u64) -> Result<Made> {
+    pub(super) fn make(&self, job: &Job<'_>, kept: bool, stats: u64) -> Result<Made> {
         let &Self { r, c, cz, h, pv, .. } = self;
         let made = Made {
             weights: job.vectors([5, 7, 9, 11])?,
@@ -205,7 +173,7 @@ impl Sizes {
             head_weight: job.floats(h)?,
             pairs: job.floats(r * r * h)?,
             o_points: job.floats(3 * r * h * pv)?,
-            features: job.floats(r * self.features().1)?,
+            features: job.floats(r * self.features())?,
             biases: job.vectors([6, 8, 10, 12])?,
         };
         let projections = Layer { rows: r, n: self.width(), k: c };
@@ -242,7 +210,7 @@ impl Made {
 
 /// The operation.
 pub(crate) fn invariant_point_attention(job: &Job<'_>) -> Result<bool> {
-    let Some(sizes) = Sizes::of(job)? else { return Ok(false) };
+    let Some(sizes) = taken(job)? else { return Ok(false) };
     let made = sizes.make(job, false, 0)?;
     // SAFETY: features are [r, features], the weight [c, features], the result [r, c].
     unsafe { sizes.out().run(job, (made.features.address, job.at(16)), job.at(17), false)? };

@@ -1,7 +1,7 @@
 //! Gradients of invariant point attention: all of it again, then back through the output layer, `ipa_frames.cu`, `ipa_backward.cu`,
 //! `ipa_frames.cu`, and matrix products for the weights.
 
-use super::ipa::{COLUMNS, HEADS, KEYS, Made, STRIDE, Sizes, THREADS};
+use super::ipa::{COLUMNS, HEADS, KEYS, Made, STRIDE, Sizes, THREADS, taken};
 use crate::cuda::arguments::{IpaBackward, IpaFrames};
 use crate::cuda::backward::{BackwardJob, Matrix};
 use crate::cuda::machine::{Factor, Launch, Precision, Products, Results};
@@ -25,13 +25,13 @@ fn floats(address: u64, width: usize) -> Matrix {
 
 /// Inputs as in `ops/ipa`; nobody learns a mask.
 pub(crate) fn invariant_point_attention_backward(job: &BackwardJob<'_>) -> Result<bool> {
-    let Some(sizes) = Sizes::of(job)? else { return Ok(false) };
+    let Some(sizes) = taken(job)? else { return Ok(false) };
     let fits = shared(&sizes).iter().all(|&bytes| bytes <= job.machine.shared());
     if job.wants(2) || sizes.keys() > COLUMNS || !fits {
         return Ok(false);
     }
     let Sizes { r, c, h, pv, .. } = sizes;
-    let (width, (_, features)) = (sizes.width(), sizes.features());
+    let (width, features) = (sizes.width(), sizes.features());
     let stats = job.floats(2 * r * h)?;
     let made = sizes.make(job, true, stats.address)?;
 
@@ -106,7 +106,7 @@ fn attention(
         forward: sizes.core(job, made, stats),
         d_o: frames.d_features,
         d_points: frames.d_points,
-        d_pair: frames.d_features + 4 * sizes.features().0 as u64,
+        d_pair: frames.d_features + 4 * sizes.pairs_at() as u64,
         dq,
         dk,
         dv,

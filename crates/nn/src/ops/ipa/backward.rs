@@ -5,7 +5,8 @@
 //! `to_inputs` goes back to the single representation, the frames and the layers' weights.
 
 use super::forward::{PairBias, mask_row};
-use super::project::{Project, Sizes, point, set_point};
+use super::project::{Project, point, set_point};
+use super::sizes::Sizes;
 use super::to_inputs::{FrameGradient, to_inputs};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_bias, add_transposed_product, gemm, padded,

@@ -1,7 +1,8 @@
 //! The fused forward.
 
 use super::MASKED;
-use super::project::{Project, ROWS, Sizes};
+use super::project::{Project, ROWS};
+use super::sizes::Sizes;
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, for_blocks, gemm, padded, point_logits_row, scale_row, scratch,
     softmax_row, transpose,

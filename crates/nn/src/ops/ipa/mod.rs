@@ -8,6 +8,7 @@
 mod backward;
 mod forward;
 mod project;
+mod sizes;
 mod to_inputs;
 
 use super::plain;
@@ -15,8 +16,7 @@ use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
 use crate::place::{Place, Source};
 use candle_core::{Result, Shape, Tensor};
-use project::Sizes;
-pub(crate) use project::point_factor;
+pub(crate) use sizes::{Sizes, point_factor};
 
 /// Weights, each with its bias; linear weights are `[out, in]`. h heads, d channels of queries and keys, v of values,
 /// p points of queries and keys, w of values.
@@ -125,7 +125,7 @@ impl Fused for PointAttention {
         }
         // ln(1 + eˣ) that does not overflow.
         let softplus = (t[15].relu()? + (t[15].abs()?.neg()?.exp()? + 1.0)?.log()?)?;
-        let weight = (softplus * project::point_factor(pq))?.reshape((h, 1, 1))?;
+        let weight = (softplus * point_factor(pq))?.reshape((h, 1, 1))?;
         logits = (logits + distances.broadcast_mul(&weight)?)?;
         let bias = linear(z, 13)?.permute((2, 0, 1))?.contiguous()?;
         logits = (logits + (bias * (1.0f64 / 3.0).sqrt())?)?;

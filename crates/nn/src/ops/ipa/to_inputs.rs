@@ -1,7 +1,8 @@
 //! From the gradients of queries, and of keys and values summed over queries, to the inputs.
 
 use super::backward::QuerySums;
-use super::project::{Frame, Project, ROWS, Sizes, point, point_factor, set_point};
+use super::project::{Frame, Project, ROWS, point, set_point};
+use super::sizes::{Sizes, point_factor};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, for_blocks, gemm_parallel, padded, scale_row, scratch, transpose,
 };
