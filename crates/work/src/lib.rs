@@ -1,0 +1,16 @@
+//! What a folding job is: its order, what is told meanwhile, its product; and the supervisor that has it done.
+//!
+//! Whoever accepts jobs stores an [`Order`] as a job's request; a child process folds it, telling [`Progress`]; its files
+//! become blobs, and a [`Product`] the job's result. These types are what the database, the pipe and HTTP carry.
+//!
+//! **Invariant:** knows no HTTP and no tensors. Only the child computes, so that nothing it does can end the server.
+
+mod engine;
+mod order;
+mod product;
+mod progress;
+
+pub use engine::{Engine, Model};
+pub use order::{Alignment, Options, Order, Template};
+pub use product::{Item, Product, Ranked};
+pub use progress::Progress;
