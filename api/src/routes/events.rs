@@ -1,0 +1,122 @@
+//! Server-sent events: what happened, then what happens, until the end.
+
+use super::parameters::Path;
+use crate::app::Server;
+use crate::caller::Caller;
+use crate::code::Code;
+use crate::problem::{Problem, Result};
+use crate::stream::{self, Gone, Sink};
+use crate::time::rfc3339;
+use ::jobs::{Event, Job, JobId};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Events read at a time: all that a slow reader keeps in memory, beside the two parts on their way.
+const PART: u32 = 8;
+
+/// Follow a job
+///
+/// Server-sent events from the first, or after `Last-Event-ID`; the last is `end`.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/events",
+    operation_id = "follow_job",
+    tag = "jobs",
+    params(
+        ("id" = String, Path, description = "The job's id."),
+        ("Last-Event-ID" = Option<i64>, Header, description = "Number of the last event that is known.", minimum = 0)
+    ),
+    responses((status = 200, description = "Events: `id`, `event` (`state`, `stage`, `plan`, `note`, `coverage`, `block`, \
+        `pass`, `end`) and `data` (JSON).", content_type = "text/event-stream", body = String))
+)]
+pub(crate) async fn events(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let job = caller.job(&server, &id).await?;
+    let after = last_event_id(&headers)?;
+    if job.expired {
+        return Err(Problem::new(Code::Expired, "the job's events have been removed"));
+    }
+    let id = job.id;
+    let body = stream::body(move |sink| async move {
+        // `Gone` needs no answer.
+        let _ = follow(server, id, after, sink).await;
+    });
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
+        // Some proxies hold answers back until they are whole.
+        (axum::http::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<i64> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
+    let number = value.to_str().ok().and_then(|text| text.parse::<i64>().ok()).filter(|number| *number >= 0);
+    number.ok_or_else(|| {
+        Problem::new(Code::BadHeader, "Last-Event-ID: expected the number of an event, found another")
+    })
+}
+
+async fn follow(server: Arc<Server>, id: JobId, mut after: i64, sink: Sink) -> std::result::Result<(), Gone> {
+    // Before the first look, so that nothing falls between.
+    let mut follower = server.follow.job(id);
+    let mut heard = Instant::now();
+    sink.send("retry: 2000\n\n").await?;
+    loop {
+        // The job before its events: if it ended by now, its last event is among them.
+        let (job, events) = match look(&server, id, after).await {
+            Ok(found) => found,
+            // The client comes back and learns what it is.
+            Err(error) => {
+                sink.fail(error).await;
+                return Ok(());
+            }
+        };
+        let full = events.len() == PART as usize;
+        for event in events {
+            after = event.seq;
+            sink.send(written(&event)).await?;
+            heard = Instant::now();
+        }
+        if full {
+            continue;
+        }
+        if job.state.is_terminal() {
+            let data = serde_json::json!({"at": job.finished.map(rfc3339), "state": job.state});
+            return sink.send(format!("id: {after}\nevent: end\ndata: {data}\n\n")).await;
+        }
+        let beat = heard + server.limits.heartbeat;
+        tokio::select! {
+            () = follower.changed() => {}
+            () = tokio::time::sleep_until(beat.min(Instant::now() + server.limits.poll)) => {}
+        }
+        if Instant::now() >= beat {
+            sink.send(": still here\n\n").await?;
+            heard = Instant::now();
+        }
+    }
+}
+
+async fn look(server: &Server, id: JobId, after: i64) -> ::jobs::Result<(Job, Vec<Event>)> {
+    let job = server.store.get(id).await?;
+    Ok((job, server.store.events(id, after, PART).await?))
+}
+
+/// One event on the wire. JSON has no line ends, so one line of data is enough.
+fn written(event: &Event) -> String {
+    let mut data = event.data.clone();
+    if let Some(object) = data.as_object_mut() {
+        object.insert("at".into(), rfc3339(event.at).into());
+    }
+    // A kind is a worker's word.
+    let kind: String = event.kind.chars().filter(|c| !c.is_control()).collect();
+    format!("id: {}\nevent: {kind}\ndata: {data}\n\n", event.seq)
+}

@@ -1,0 +1,222 @@
+//! The JSON that clients get.
+
+use crate::shapes::NewOptions;
+use crate::time::rfc3339;
+use jobs::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use work::Order;
+
+/// A job as clients see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Job)]
+pub struct JobView {
+    /// Its id.
+    #[schema(
+        pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        example = "0199a1b2-0000-7000-8000-000000000000"
+    )]
+    pub id: String,
+    /// As in the request, made safe for names of files; null once expired.
+    pub name: Option<String>,
+    /// Where it is.
+    #[schema(value_type = JobState)]
+    pub state: State,
+    /// Length of the sequence; null once expired.
+    pub residues: Option<u32>,
+    /// Rows of the alignment; null without one.
+    pub msa_rows: Option<u32>,
+    /// As it is folded; null once expired.
+    pub sequence: Option<String>,
+    /// How it is folded; null once expired.
+    pub options: Option<NewOptions>,
+    /// Of the model it was accepted for; null once expired.
+    pub weights_sha256: Option<String>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Attempts before it fails.
+    pub max_attempts: u32,
+    /// Jobs ahead of a queued one, from 0.
+    pub position: Option<u64>,
+    /// Accepted.
+    #[schema(format = DateTime)]
+    pub created: String,
+    /// First begun.
+    #[schema(format = DateTime)]
+    pub started: Option<String>,
+    /// Ended.
+    #[schema(format = DateTime)]
+    pub finished: Option<String>,
+    /// When it is tried again, in `retry_wait`.
+    #[schema(format = DateTime)]
+    pub due: Option<String>,
+    /// Why the latest attempt failed.
+    pub reason: Option<ReasonView>,
+    /// Answered from an earlier job's result.
+    pub reused: bool,
+    /// Its result and events have been removed.
+    pub expired: bool,
+    /// Number of its latest event.
+    pub last_event: i64,
+    /// Its product once it succeeded; in `GET /v1/jobs/{id}` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ProductView>)]
+    pub result: Option<work::Product>,
+    /// Where to go on.
+    pub links: Links,
+}
+
+/// The states of a job.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code)] // jobs::State for the description
+pub(crate) enum JobState {
+    Queued,
+    Running,
+    RetryWait,
+    Cancelling,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// Why an attempt or a job failed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Reason)]
+pub struct ReasonView {
+    /// Stable, for programs.
+    #[schema(example = "out_of_memory")]
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Addresses of a job's parts.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Links {
+    /// The job.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// Its events.
+    pub events: String,
+    /// Its result.
+    pub result: String,
+}
+
+/// A page of jobs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobList {
+    /// Newest first.
+    pub jobs: Vec<JobView>,
+    /// The `cursor` of the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// Jobs accepted together.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Batch {
+    /// In the order of the request.
+    pub jobs: Vec<JobView>,
+}
+
+/// What a job made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Product)]
+#[allow(dead_code)] // work::Product for the description
+pub(crate) struct ProductView {
+    /// What folded it.
+    version: String,
+    /// On what.
+    device: String,
+    /// The model.
+    model: String,
+    /// Its parameters.
+    weights_sha256: String,
+    /// Length of the sequence.
+    residues: u32,
+    /// From the claim to the files.
+    seconds: f64,
+    /// Predictions, the best first.
+    ranking: Vec<RankedView>,
+    /// All files; `GET /v1/jobs/{id}/files/{name}`.
+    files: Vec<ItemView>,
+}
+
+/// One prediction.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Ranked)]
+#[allow(dead_code)] // work::Ranked for the description
+pub(crate) struct RankedView {
+    /// From 1, the best.
+    rank: u32,
+    /// Its seed.
+    seed: u64,
+    /// 0–100.
+    mean_plddt: f64,
+    /// Predicted TM-score, of models that have it.
+    ptm: Option<f64>,
+    /// Passes made.
+    passes: u32,
+}
+
+/// A file of a result.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Item)]
+#[allow(dead_code)] // work::Item for the description
+pub(crate) struct ItemView {
+    /// Its name.
+    #[schema(example = "rank_001.pdb")]
+    name: String,
+    /// Of its bytes, hexadecimal.
+    sha256: String,
+    /// How many.
+    bytes: u64,
+}
+
+impl JobView {
+    /// Of a stored job; `with_result` puts its product in.
+    pub(crate) fn new(job: &jobs::Job, position: Option<u64>, with_result: bool) -> Self {
+        // Null once expired. One of another version cannot be shown, and is not lost for that.
+        let order: Option<Order> = serde_json::from_value(job.request.clone()).ok();
+        let result = job.result.as_ref().filter(|_| with_result);
+        let base = format!("/v1/jobs/{}", job.id);
+        let mut view = Self {
+            id: job.id.to_string(),
+            name: None,
+            state: job.state,
+            residues: None,
+            msa_rows: None,
+            sequence: None,
+            options: None,
+            weights_sha256: None,
+            priority: job.priority,
+            attempts: job.attempts,
+            max_attempts: job.max_attempts,
+            position,
+            created: rfc3339(job.created),
+            started: job.started.map(rfc3339),
+            finished: job.finished.map(rfc3339),
+            due: job.due.map(rfc3339),
+            reason: job
+                .reason
+                .as_ref()
+                .map(|reason| ReasonView { code: reason.code.clone(), message: reason.message.clone() }),
+            reused: false,
+            expired: job.expired,
+            last_event: job.last_event,
+            result: result.and_then(|result| serde_json::from_value(result.clone()).ok()),
+            links: Links { events: format!("{base}/events"), result: format!("{base}/result"), this: base },
+        };
+        if let Some(order) = order {
+            view.residues = Some(order.sequence.len() as u32);
+            view.msa_rows = order.alignment.as_ref().map(|alignment| alignment.rows);
+            view.name = Some(order.name);
+            view.sequence = Some(order.sequence);
+            view.options = Some(order.options.into());
+            view.weights_sha256 = Some(order.weights_sha256);
+        }
+        view
+    }
+}
