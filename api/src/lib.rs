@@ -27,6 +27,7 @@ pub mod keys;
 mod limits;
 mod metrics;
 mod negotiate;
+mod object;
 mod openapi;
 mod problem;
 mod range;

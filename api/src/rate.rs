@@ -52,9 +52,9 @@ mod tests {
         assert_eq!((0..9).filter(|_| ok("a", 0)).count(), 6);
         assert!(ok("b", 0));
         assert!(!ok("a", 300));
-        assert!(ok("a", 700) && !ok("a", 701));
+        assert!(ok("a", 700) && ok("a", 701) && !ok("a", 702));
         assert_eq!(
-            rates.take("a", 3.0, start + Duration::from_millis(701)).unwrap_err().retry_after,
+            rates.take("a", 3.0, start + Duration::from_millis(702)).unwrap_err().retry_after,
             Some(1)
         );
     }

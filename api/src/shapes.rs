@@ -1,5 +1,6 @@
 //! The JSON that clients send.
 
+use crate::object;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,10 +24,10 @@ pub struct NewJob {
     #[schema(example = ">q\nMKVLAAGIVGLLLAQPSWA\n>a\nMKVIAAGIVGLLL-QPSWA\n")]
     pub alignment: Option<String>,
     /// Structures offered as templates.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "object::list", skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<NewTemplate>,
     /// How to fold.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::one")]
     pub options: NewOptions,
     /// Higher goes first.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -37,7 +38,7 @@ pub struct NewJob {
     #[schema(minimum = 1, maximum = 20, example = 5)]
     pub max_attempts: Option<u32>,
     /// Whom to tell of the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::maybe", skip_serializing_if = "Option::is_none")]
     pub webhook: Option<NewWebhook>,
     /// Answer from an earlier result of the same content.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
@@ -130,6 +131,7 @@ impl std::fmt::Debug for NewWebhook {
 #[serde(deny_unknown_fields)]
 pub struct NewBatch {
     /// At least one.
+    #[serde(deserialize_with = "object::list")]
     #[schema(min_items = 1)]
     pub jobs: Vec<NewJob>,
 }

@@ -3,6 +3,7 @@
 use crate::app::Server;
 use crate::body::{Received, receive};
 use crate::code::Code;
+use crate::object::Object;
 use crate::problem::{Problem, Result};
 use crate::shapes::{NewBatch, NewJob, NewOptions, NewTemplate};
 use axum::body::Body;
@@ -53,7 +54,7 @@ fn is_json(kind: &str) -> bool {
 /// JSON as a `T`; `within` points to where in the body it stands.
 fn json<T: DeserializeOwned>(bytes: &[u8], within: &str) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let value: Object<T> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
         match inner.classify() {
@@ -67,7 +68,7 @@ fn json<T: DeserializeOwned>(bytes: &[u8], within: &str) -> Result<T> {
         }
     })?;
     reader.end().map_err(|error| Problem::new(Code::BadJson, format!("expected one JSON value: {error}")))?;
-    Ok(value)
+    Ok(value.0)
 }
 
 /// RFC 6901.
@@ -166,5 +167,7 @@ mod tests {
         );
         assert_eq!(at(r#"{"a/b~": 1}"#), ("bad_field", "/a~1b~0".into()));
         assert_eq!(at(r#"[]"#), ("bad_field", String::new()));
+        assert_eq!(at(r#"{"options": []}"#), ("bad_field", "/options".into()));
+        assert_eq!(at(r#"{"templates": [["x", "y"]]}"#), ("bad_field", "/templates/0".into()));
     }
 }

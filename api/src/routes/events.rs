@@ -14,8 +14,11 @@ use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Events read at a time: all that a slow reader keeps in memory, beside the two parts on their way.
-const PART: u32 = 8;
+/// Events read at a time: one at first, then more as long as they are short. So a slow reader keeps one long event in
+/// memory, or some short ones, beside the two parts that are on their way.
+const MOST: u32 = 64;
+/// Bytes of short events.
+const SHORT: usize = 16 << 10;
 
 /// Follow a job
 ///
@@ -68,11 +71,11 @@ fn last_event_id(headers: &HeaderMap) -> Result<i64> {
 async fn follow(server: Arc<Server>, id: JobId, mut after: i64, sink: Sink) -> std::result::Result<(), Gone> {
     // Before the first look, so that nothing falls between.
     let mut follower = server.follow.job(id);
-    let mut heard = Instant::now();
+    let (mut heard, mut part) = (Instant::now(), 1);
     sink.send("retry: 2000\n\n").await?;
     loop {
         // The job before its events: if it ended by now, its last event is among them.
-        let (job, events) = match look(&server, id, after).await {
+        let (job, events) = match look(&server, id, after, part).await {
             Ok(found) => found,
             // The client comes back and learns what it is.
             Err(error) => {
@@ -80,10 +83,15 @@ async fn follow(server: Arc<Server>, id: JobId, mut after: i64, sink: Sink) -> s
                 return Ok(());
             }
         };
-        let full = events.len() == PART as usize;
+        let full = events.len() == part as usize;
+        let mut text = String::new();
         for event in events {
             after = event.seq;
-            sink.send(written(&event)).await?;
+            text.push_str(&written(&event));
+        }
+        part = if text.len() <= SHORT { MOST.min(2 * part) } else { 1 };
+        if !text.is_empty() {
+            sink.send(text).await?;
             heard = Instant::now();
         }
         if full {
@@ -105,9 +113,9 @@ async fn follow(server: Arc<Server>, id: JobId, mut after: i64, sink: Sink) -> s
     }
 }
 
-async fn look(server: &Server, id: JobId, after: i64) -> ::jobs::Result<(Job, Vec<Event>)> {
+async fn look(server: &Server, id: JobId, after: i64, part: u32) -> ::jobs::Result<(Job, Vec<Event>)> {
     let job = server.store.get(id).await?;
-    Ok((job, server.store.events(id, after, PART).await?))
+    Ok((job, server.store.events(id, after, part).await?))
 }
 
 /// One event on the wire. JSON has no line ends, so one line of data is enough.

@@ -1,0 +1,12 @@
+//! The service over a real store in a temporary folder, with a worker that folds nothing.
+
+mod accept;
+mod errors;
+mod events;
+mod http;
+mod inputs;
+mod keys;
+mod logs;
+mod openapi;
+mod results;
+mod server;
