@@ -5,7 +5,8 @@
 
 use crate::{Digest, Error, JobStore, Result};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
@@ -101,16 +102,39 @@ impl Blobs {
     pub async fn get(&self, digest: Digest) -> Result<Vec<u8>> {
         let path = self.path(digest);
         blocking(move || {
-            let bytes = match fs::read(&path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == ErrorKind::NotFound => return Err(Error::NoBlob(digest)),
-                Err(error) => return Err(Error::io(&path)(error)),
-            };
-            let found = Digest::of(&bytes);
-            if found == digest {
+            let bytes = found(digest, &path, fs::read(&path))?;
+            let other = Digest::of(&bytes);
+            if other == digest {
                 Ok(bytes)
             } else {
-                Err(Error::damaged(&path, format!("sha256 {digest}"), format!("sha256 {found}")))
+                Err(Error::damaged(&path, format!("sha256 {digest}"), format!("sha256 {other}")))
+            }
+        })
+        .await
+    }
+
+    /// How many bytes a blob has.
+    /// # Errors  `NoBlob`, `Io`.
+    pub async fn size(&self, digest: Digest) -> Result<u64> {
+        let path = self.path(digest);
+        blocking(move || Ok(found(digest, &path, fs::metadata(&path))?.len())).await
+    }
+
+    /// Bytes of a blob, from the first of `range` to before its end. They are not held against the digest, which needs
+    /// all of them.
+    /// # Errors  `NoBlob`; `Damaged` if it has fewer bytes.
+    pub async fn get_range(&self, digest: Digest, range: Range<u64>) -> Result<Vec<u8>> {
+        let path = self.path(digest);
+        blocking(move || {
+            let mut file = found(digest, &path, File::open(&path))?;
+            file.seek(SeekFrom::Start(range.start)).map_err(Error::io(&path))?;
+            let (length, mut bytes) = (range.end.saturating_sub(range.start), Vec::new());
+            file.take(length).read_to_end(&mut bytes).map_err(Error::io(&path))?;
+            if bytes.len() as u64 == length {
+                Ok(bytes)
+            } else {
+                let there = range.start + bytes.len() as u64;
+                Err(Error::damaged(&path, format!("at least {} bytes", range.end), format!("{there}")))
             }
         })
         .await
@@ -175,6 +199,14 @@ impl Blobs {
 /// The digest a path stands for; other files in the folder are not ours to remove.
 fn named(folder: &Path, path: &Path) -> Option<Digest> {
     format!("{}{}", folder.file_name()?.to_str()?, path.file_name()?.to_str()?).parse().ok()
+}
+
+/// What was read of a blob's file, unless it is not there.
+fn found<T>(digest: Digest, path: &Path, read: std::io::Result<T>) -> Result<T> {
+    read.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::NoBlob(digest),
+        _ => Error::io(path)(error),
+    })
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -3,6 +3,7 @@
 use crate::{Digest, JobId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Sources are shared, since one failed commit is the answer to many callers.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,6 +36,22 @@ pub enum Error {
         tenant: String,
         /// What it may have.
         limit: u32,
+    },
+    /// A tenant asked for too much within 24 hours.
+    #[error(
+        "tenant {tenant}: expected a weight of at most {limit} in 24 hours, found {used} and {asked} more"
+    )]
+    WeightQuota {
+        /// The tenant.
+        tenant: String,
+        /// What it may have.
+        limit: u64,
+        /// What it had.
+        used: u64,
+        /// What it asked for.
+        asked: u64,
+        /// When there is room for it; `None` is never.
+        retry_after: Option<Duration>,
     },
     /// Nothing more can be written; what was accepted is safe.
     #[error("{}: no space left", .0.display())]
@@ -103,7 +120,11 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Unknown(_) | Self::LeaseLost { .. } | Self::KeyReused { .. } | Self::Quota { .. }
+            Self::Unknown(_)
+                | Self::LeaseLost { .. }
+                | Self::KeyReused { .. }
+                | Self::Quota { .. }
+                | Self::WeightQuota { .. }
         )
     }
 }

@@ -47,6 +47,11 @@ pub struct Submission {
     pub max_attempts: Option<u32>,
     /// Whom to tell of the end; the store does not look into it.
     pub webhook: Option<String>,
+    /// What decides on the result, and nothing else. If a job of the tenant with the same content succeeded and is not
+    /// expired, the new one succeeds at once with that result. `None` always runs.
+    pub content: Option<Digest>,
+    /// What it counts against [`Quotas::weight_per_day`](crate::Quotas::weight_per_day).
+    pub weight: u64,
 }
 
 impl Submission {
@@ -60,6 +65,8 @@ impl Submission {
             priority: 0,
             max_attempts: None,
             webhook: None,
+            content: None,
+            weight: 0,
         }
     }
 
@@ -140,6 +147,8 @@ pub struct Job {
     pub reason: Option<Reason>,
     /// Result, request and events are gone; the row remains for a while.
     pub expired: bool,
+    /// The job whose result it was given instead of being run.
+    pub reused: Option<JobId>,
 }
 
 #[cfg(test)]
@@ -157,7 +166,7 @@ mod tests {
         ];
         assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
         // Neither who is told nor the urgency makes it another request.
-        let urgent = Submission { priority: 3, webhook: Some("w".into()), ..plain.clone() };
+        let urgent = Submission { priority: 3, webhook: Some("w".into()), weight: 7, ..plain.clone() };
         assert_eq!(urgent.digest(), digests[0]);
     }
 }

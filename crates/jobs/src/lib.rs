@@ -8,6 +8,7 @@
 //! | Transition | Call | What a crash leaves |
 //! |---|---|---|
 //! | accepted → queued | [`Blobs::put`], then `submit`, then the answer | no job, or a queued one; perhaps an orphan blob |
+//! | accepted → succeeded | `submit` of what has a result already | no job, or one with its result |
 //! | queued, `retry_wait` → running | `claim` | a lease that the reaper ends |
 //! | running: progress | `heartbeat`, `append_event` | at most one update lost |
 //! | running → succeeded, failed | `finish` | all or nothing |
@@ -42,4 +43,4 @@ pub use policy::{Policy, Quotas};
 pub use probe::{Point, Probe};
 pub use sqlite::{Options, SqliteStore};
 pub use state::State;
-pub use store::{JobStore, Query, Stats};
+pub use store::{FAR, JobStore, Query, Stats};

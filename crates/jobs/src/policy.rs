@@ -10,6 +10,15 @@ pub struct Quotas {
     pub queued: u32,
     /// Held by a worker; more wait, and let other tenants pass.
     pub running: u32,
+    /// Weight of all jobs accepted in the last 24 hours; `u64::MAX` is no limit. A job that was cancelled before it
+    /// started, or that was given an earlier result, weighs nothing.
+    pub weight_per_day: u64,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { queued: 1000, running: 16, weight_per_day: u64::MAX }
+    }
 }
 
 /// How a store treats jobs.
@@ -37,7 +46,7 @@ pub struct Policy {
     pub webhook_backoff: Duration,
 }
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Default for Policy {
     fn default() -> Self {
@@ -47,7 +56,7 @@ impl Default for Policy {
             worker_deaths: 3,
             backoff: Duration::from_secs(2),
             max_backoff: Duration::from_secs(300),
-            quotas: Quotas { queued: 1000, running: 16 },
+            quotas: Quotas::default(),
             retention: 7 * DAY,
             memory: 30 * DAY,
             webhook_tries: 8,

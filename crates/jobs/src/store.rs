@@ -23,6 +23,9 @@ pub struct Query {
     pub limit: u32,
 }
 
+/// Where [`JobStore::position`] stops counting.
+pub const FAR: u64 = 10_000;
+
 /// The queue in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
@@ -38,7 +41,7 @@ pub struct Stats {
 #[async_trait]
 pub trait JobStore: Send + Sync {
     /// Accepts jobs, all or none.
-    /// # Errors  `KeyReused`, `Quota`.
+    /// # Errors  `KeyReused`, `Quota`, `WeightQuota`.
     async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>>;
 
     /// Gives one waiting job to a worker: of those that are due and whose tenant may run one more, the one with the
@@ -80,6 +83,11 @@ pub trait JobStore: Send + Sync {
     /// Events with numbers above `after`, in order, at most `limit`.
     /// # Errors  `Unknown`.
     async fn events(&self, job: JobId, after: i64, limit: u32) -> Result<Vec<Event>>;
+
+    /// How many waiting jobs are ahead of a queued one, over all tenants; counts no further than [`FAR`]. `None` if it
+    /// does not wait in the queue.
+    /// # Errors  `Unknown`.
+    async fn position(&self, job: JobId) -> Result<Option<u64>>;
 
     /// Takes webhook calls that are due, at most `limit`. Each comes again, later and later, until it is
     /// [`delivered`](Self::delivered) or its tries are used up.

@@ -60,7 +60,12 @@ impl Operation for Cancel {
     async fn run(&mut self, turn: &mut Turn<'_>) -> Result<Job> {
         let job = turn.get(self.0).await?;
         match job.state {
-            State::Queued | State::RetryWait => turn.end(&job, State::Cancelled, None, None).await,
+            State::Queued | State::RetryWait => {
+                if job.started.is_none() {
+                    turn.lighten(&job).await?;
+                }
+                turn.end(&job, State::Cancelled, None, None).await
+            }
             State::Running => {
                 let row = sqlx::query("UPDATE jobs SET state = 'cancelling' WHERE seq = ? RETURNING *")
                     .bind(job.seq)

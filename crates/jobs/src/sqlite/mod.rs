@@ -8,6 +8,7 @@ mod finish;
 mod open;
 mod outbox;
 mod progress;
+mod quota;
 mod read;
 mod reap;
 mod rows;
@@ -137,6 +138,10 @@ impl JobStore for SqliteStore {
 
     async fn events(&self, job: JobId, after: i64, limit: u32) -> Result<Vec<Event>> {
         self.readers.events(job, after, limit).await
+    }
+
+    async fn position(&self, job: JobId) -> Result<Option<u64>> {
+        self.readers.position(job).await
     }
 
     async fn deliveries(&self, limit: u32) -> Result<Vec<Delivery>> {

@@ -81,10 +81,11 @@ impl Operation for SetQuotas {
     const NAME: &'static str = "set_quotas";
 
     async fn run(&mut self, turn: &mut Turn<'_>) -> Result<()> {
-        sqlx::query("INSERT OR REPLACE INTO tenants (tenant, queued, running) VALUES (?, ?, ?)")
+        sqlx::query("INSERT OR REPLACE INTO tenants (tenant, queued, running, weight) VALUES (?, ?, ?, ?)")
             .bind(&self.tenant)
             .bind(self.quotas.queued)
             .bind(self.quotas.running)
+            .bind(super::quota::limit(self.quotas.weight_per_day))
             .execute(&mut *turn.db)
             .await
             .map_err(Error::database("quotas"))?;

@@ -1,7 +1,7 @@
 //! What is only read, on connections of its own: it neither waits for the writer nor holds it up.
 
 use super::rows::{column, event_of, job_of, read};
-use crate::{Digest, Error, Event, Job, JobId, Query, Result, State, Stats, Timestamp};
+use crate::{Digest, Error, Event, FAR, Job, JobId, Query, Result, State, Stats, Timestamp};
 use sqlx::{Row, Sqlite, SqlitePool, pool::PoolConnection};
 
 pub(super) struct Readers(pub(super) SqlitePool);
@@ -51,6 +51,29 @@ impl Readers {
             .await
             .map_err(Error::database("events"))?;
         rows.iter().map(event_of).collect()
+    }
+
+    pub(super) async fn position(&self, id: JobId) -> Result<Option<u64>> {
+        let mut db = self.connection().await?;
+        let job = super::rows::job(&mut db, id).await?;
+        if job.state != State::Queued {
+            return Ok(None);
+        }
+        // Two ranges of the index that claims go by.
+        let ahead: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM (
+                SELECT * FROM (SELECT 1 FROM jobs WHERE state IN ('queued', 'retry_wait') AND priority > ?1 LIMIT ?3)
+                UNION ALL
+                SELECT * FROM (SELECT 1 FROM jobs
+                    WHERE state IN ('queued', 'retry_wait') AND priority = ?1 AND seq < ?2 LIMIT ?3))",
+        )
+        .bind(job.priority)
+        .bind(job.seq)
+        .bind(FAR as i64)
+        .fetch_one(&mut *db)
+        .await
+        .map_err(Error::database("position"))?;
+        Ok(Some(ahead.unsigned_abs().min(FAR)))
     }
 
     pub(super) async fn unreferenced(&self, blobs: Vec<Digest>) -> Result<Vec<Digest>> {

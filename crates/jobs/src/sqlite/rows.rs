@@ -43,6 +43,10 @@ pub(super) fn job_of(row: &SqliteRow) -> Result<Job> {
         },
         reason: code.zip(message).map(|(code, message)| Reason { code, message }),
         expired: column(row, "expired")?,
+        reused: match column::<Option<String>>(row, "reused")? {
+            Some(_) => Some(read(row, "reused", |text| text.parse().ok())?),
+            None => None,
+        },
     })
 }
 

@@ -1,9 +1,10 @@
 //! Accepting jobs.
 
+use super::quota;
 use super::rows::{column, job, job_of, read};
 use super::turn::Turn;
 use super::writer::Operation;
-use crate::{Error, JobId, Result, Submission, Submitted};
+use crate::{Digest, Error, Job, JobId, Result, State, Submission, Submitted};
 use async_trait::async_trait;
 
 pub(super) struct Submit(pub(super) Vec<Submission>);
@@ -39,11 +40,19 @@ async fn accept(turn: &mut Turn<'_>, submission: &Submission) -> Result<Submitte
             return Ok(Submitted { job: job(&mut *turn.db, id).await?, fresh: false });
         }
     }
-    check_quota(turn, &submission.tenant).await?;
+    let earlier = match submission.content {
+        Some(content) => same_content(turn, &submission.tenant, content).await?,
+        None => None,
+    };
+    let weight = if earlier.is_some() { 0 } else { quota::stored(submission.weight) };
+    if earlier.is_none() {
+        quota::check(turn, &submission.tenant, weight).await?;
+    }
 
     let row = sqlx::query(
-        "INSERT INTO jobs (id, tenant, key, digest, request, webhook, priority, state, max_attempts, created)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) RETURNING *",
+        "INSERT INTO jobs (id, tenant, key, digest, request, webhook, content, weight, priority, state, max_attempts,
+                           created, reused)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?) RETURNING *",
     )
     .bind(JobId::fresh().to_string())
     .bind(&submission.tenant)
@@ -51,9 +60,12 @@ async fn accept(turn: &mut Turn<'_>, submission: &Submission) -> Result<Submitte
     .bind(&digest.as_bytes()[..])
     .bind(submission.request.to_string())
     .bind(&submission.webhook)
+    .bind(submission.content.as_ref().map(|content| &content.as_bytes()[..]))
+    .bind(weight)
     .bind(submission.priority)
     .bind(submission.max_attempts.unwrap_or(turn.policy.max_attempts))
     .bind(turn.now.0)
+    .bind(earlier.as_ref().map(|job| job.id.to_string()))
     .fetch_one(&mut *turn.db)
     .await
     .map_err(Error::database("submit"))?;
@@ -66,25 +78,37 @@ async fn accept(turn: &mut Turn<'_>, submission: &Submission) -> Result<Submitte
             .await
             .map_err(Error::database("blob"))?;
     }
-    Ok(Submitted { job: turn.tell(&job).await?, fresh: true })
+    let job = turn.tell(&job).await?;
+    let job = match earlier {
+        Some(earlier) => reuse(turn, &job, &earlier).await?,
+        None => job,
+    };
+    Ok(Submitted { job, fresh: true })
 }
 
-async fn check_quota(turn: &mut Turn<'_>, tenant: &str) -> Result<()> {
-    let own: Option<u32> = sqlx::query_scalar("SELECT queued FROM tenants WHERE tenant = ?")
-        .bind(tenant)
-        .fetch_optional(&mut *turn.db)
-        .await
-        .map_err(Error::database("quota"))?;
-    let limit = own.unwrap_or(turn.policy.quotas.queued);
-    // Counts no further than it needs to.
-    let waiting: u32 = sqlx::query_scalar(
-        "SELECT count(*) FROM
-         (SELECT 1 FROM jobs WHERE tenant = ? AND state IN ('queued', 'retry_wait') LIMIT ?)",
+/// The latest job that has the result already; of all that have it, it keeps it for longest.
+async fn same_content(turn: &mut Turn<'_>, tenant: &str, content: Digest) -> Result<Option<Job>> {
+    let row = sqlx::query(
+        "SELECT * FROM jobs WHERE tenant = ? AND content = ? AND state = 'succeeded' AND expired = 0
+         ORDER BY seq DESC LIMIT 1",
     )
     .bind(tenant)
-    .bind(limit)
-    .fetch_one(&mut *turn.db)
+    .bind(&content.as_bytes()[..])
+    .fetch_optional(&mut *turn.db)
     .await
-    .map_err(Error::database("quota"))?;
-    if waiting < limit { Ok(()) } else { Err(Error::Quota { tenant: tenant.to_owned(), limit }) }
+    .map_err(Error::database("content"))?;
+    row.as_ref().map(job_of).transpose()
+}
+
+/// Ends a job that was just accepted with the result of an earlier one, and holds its blobs for as long as it is kept.
+async fn reuse(turn: &mut Turn<'_>, job: &Job, earlier: &Job) -> Result<Job> {
+    sqlx::query(
+        "INSERT INTO blobs (digest, job, result) SELECT digest, ?, 1 FROM blobs WHERE job = ? AND result = 1",
+    )
+    .bind(job.seq)
+    .bind(earlier.seq)
+    .execute(&mut *turn.db)
+    .await
+    .map_err(Error::database("result"))?;
+    turn.end(job, State::Succeeded, earlier.result.as_ref(), None).await
 }

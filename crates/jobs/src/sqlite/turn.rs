@@ -3,7 +3,7 @@
 use super::rows::{job, job_of};
 use crate::policy::Next;
 use crate::{Error, Event, Job, JobId, Lease, Policy, Reason, Result, State, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
@@ -65,17 +65,7 @@ impl<'a> Turn<'a> {
 
     /// Tells the job's present state, and returns the job.
     pub(super) async fn tell(&mut self, job: &Job) -> Result<Job> {
-        let mut data = json!({ "state": job.state.as_str() });
-        if job.state == State::Running {
-            data["attempt"] = job.attempts.into();
-        }
-        if matches!(job.state, State::Failed | State::RetryWait)
-            && let Some(reason) = &job.reason
-        {
-            data["code"] = reason.code.as_str().into();
-            data["message"] = reason.message.as_str().into();
-        }
-        let last_event = self.event(job, Event::STATE, &data).await?;
+        let last_event = self.event(job, Event::STATE, &Event::state(job)).await?;
         Ok(Job { last_event, ..job.clone() })
     }
 
@@ -121,6 +111,16 @@ impl<'a> Turn<'a> {
             .await
             .map_err(Error::database("webhook"))?;
         self.tell(&job_of(&row)?).await
+    }
+
+    /// A job that never started does not count against its tenant's day.
+    pub(super) async fn lighten(&mut self, job: &Job) -> Result<()> {
+        sqlx::query("UPDATE jobs SET weight = 0 WHERE seq = ?")
+            .bind(job.seq)
+            .execute(&mut *self.db)
+            .await
+            .map_err(Error::database("weight"))?;
+        Ok(())
     }
 
     /// Back to the queue as if this attempt had not been.

@@ -7,6 +7,8 @@ CREATE TABLE jobs (
     digest BLOB NOT NULL,
     request TEXT NOT NULL,
     webhook TEXT,
+    content BLOB,
+    weight INTEGER NOT NULL, -- 0 once it does not count any more
     priority INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN
         ('queued', 'running', 'retry_wait', 'cancelling', 'succeeded', 'failed', 'cancelled')),
@@ -24,6 +26,7 @@ CREATE TABLE jobs (
     code TEXT,
     message TEXT,
     expired INTEGER NOT NULL DEFAULT 0,
+    reused TEXT,
     CHECK ((state IN ('running', 'cancelling')) = (lease IS NOT NULL)),
     CHECK ((state IN ('succeeded', 'failed', 'cancelled')) = (finished IS NOT NULL)),
     CHECK ((state = 'retry_wait') = (due IS NOT NULL))
@@ -36,6 +39,9 @@ CREATE INDEX jobs_expired ON jobs (finished) WHERE expired = 1;
 CREATE INDEX jobs_state ON jobs (state, seq);
 CREATE INDEX jobs_tenant ON jobs (tenant, seq);
 CREATE INDEX jobs_tenant_state ON jobs (tenant, state, seq);
+CREATE INDEX jobs_content ON jobs (tenant, content, seq)
+    WHERE content IS NOT NULL AND state = 'succeeded' AND expired = 0;
+CREATE INDEX jobs_weight ON jobs (tenant, created, weight) WHERE weight > 0;
 
 -- What a job refers to: its input (result = 0) and its result (1).
 CREATE TABLE blobs (
@@ -79,7 +85,8 @@ CREATE INDEX outbox_job ON outbox (job);
 CREATE TABLE tenants (
     tenant TEXT PRIMARY KEY,
     queued INTEGER NOT NULL,
-    running INTEGER NOT NULL
+    running INTEGER NOT NULL,
+    weight INTEGER NOT NULL -- in 24 hours
 ) STRICT, WITHOUT ROWID;
 
 -- One row that a readiness check writes.

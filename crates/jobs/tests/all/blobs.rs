@@ -32,6 +32,22 @@ async fn what_is_put_is_read_again() {
 }
 
 #[tokio::test]
+async fn parts_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(folder.path()).unwrap();
+    let bytes: Vec<u8> = (0..70_001u32).map(|n| (n % 251) as u8).collect();
+    let digest = blobs.put(bytes.clone()).await.unwrap();
+    assert_eq!(blobs.size(digest).await.unwrap(), 70_001);
+    for (first, end) in [(0, 1), (3, 3), (65_530, 70_001), (0, 70_001)] {
+        assert_eq!(blobs.get_range(digest, first..end).await.unwrap(), bytes[first as usize..end as usize]);
+    }
+    assert!(matches!(blobs.get_range(digest, 69_999..70_002).await, Err(Error::Damaged { .. })));
+    let other = Digest::of(b"other");
+    assert!(matches!(blobs.size(other).await, Err(Error::NoBlob(_))));
+    assert!(matches!(blobs.get_range(other, 0..1).await, Err(Error::NoBlob(_))));
+}
+
+#[tokio::test]
 async fn a_damaged_blob_is_not_given_out() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = Blobs::open(folder.path()).unwrap();

@@ -36,6 +36,12 @@ conformance!(Sqlite:
         an_accepted_job_is_queued, an_unknown_job_is_an_error, a_key_is_one_job, a_key_holds_when_submits_race,
         a_batch_is_all_or_nothing, waiting_jobs_are_limited,
     },
+    reuse::{
+        what_has_a_result_is_not_run_again, only_a_result_that_is_kept_is_reused,
+    },
+    weight::{
+        a_day_has_its_weight, what_did_not_start_weighs_nothing, a_batch_weighs_together,
+    },
     claim::{
         a_claim_runs_the_job, a_job_is_not_claimed_twice, priority_goes_before_age,
         a_tenant_at_its_limit_lets_others_pass, of_many_claimers_each_job_has_one,
@@ -58,7 +64,7 @@ conformance!(Sqlite:
         an_end_is_told_until_it_is_heard,
     },
     keep::{
-        an_old_job_expires_and_is_forgotten, a_large_heap_is_reaped_in_parts, jobs_are_listed_in_pages,
+        an_old_job_expires_and_is_forgotten, a_large_heap_is_reaped_in_parts, jobs_are_listed_in_pages, a_queued_job_knows_its_place,
         numbers_are_of_the_present,
     },
 );

@@ -17,7 +17,10 @@ pub async fn a_claim_runs_the_job<B: Backend>(b: Bench<B>) {
     assert_eq!((claim.job.started, claim.job.lease), (Some(now), Some(now + policy().lease)));
     assert_eq!(claim.job.worker.as_deref(), Some("worker-1"));
     let events = b.store.events(queued.id, 1, 9).await.unwrap();
-    assert_eq!((events.len(), &events[0].data), (1, &json!({"state": "running", "attempt": 1})));
+    assert_eq!(
+        (events.len(), &events[0].data),
+        (1, &json!({"state": "running", "attempts": 1, "worker": "worker-1"}))
+    );
 }
 
 pub async fn a_job_is_not_claimed_twice<B: Backend>(b: Bench<B>) {
@@ -42,8 +45,8 @@ pub async fn priority_goes_before_age<B: Backend>(b: Bench<B>) {
 }
 
 pub async fn a_tenant_at_its_limit_lets_others_pass<B: Backend>(b: Bench<B>) {
-    b.store.set_quotas("ada", Quotas { queued: 9, running: 2 }).await.unwrap();
-    b.store.set_quotas("eve", Quotas { queued: 9, running: 0 }).await.unwrap();
+    b.store.set_quotas("ada", Quotas { queued: 9, running: 2, ..Quotas::default() }).await.unwrap();
+    b.store.set_quotas("eve", Quotas { queued: 9, running: 0, ..Quotas::default() }).await.unwrap();
     for tenant in ["eve", "ada", "ada", "ada", "bob"] {
         b.submit(Submission::new(tenant, json!(1))).await;
     }

@@ -13,6 +13,11 @@ pub async fn a_failed_attempt_waits_longer_each_time<B: Backend>(b: Bench<B>) {
         let waiting = b.store.requeue(lease, retry("flaky", None)).await.unwrap();
         assert_eq!((waiting.state, waiting.lease), (State::RetryWait, None));
         assert_eq!(waiting.reason, Some(Reason::new("flaky", "what happened")));
+        let due = waiting.due.unwrap();
+        let told = b.store.events(job.id, waiting.last_event - 1, 9).await.unwrap().remove(0).data;
+        let reason = json!({"code": "flaky", "message": "what happened"});
+        let expected = json!({"state": "retry_wait", "attempts": waiting.attempts, "reason": reason, "due": due.to_string()});
+        assert_eq!(told, expected);
         b.clock.advance(secs(wait) - Duration::from_millis(1));
         b.none().await;
         b.clock.advance(Duration::from_millis(1));
@@ -22,7 +27,10 @@ pub async fn a_failed_attempt_waits_longer_each_time<B: Backend>(b: Bench<B>) {
     let failed = b.store.requeue(claim.lease, retry("flaky", None)).await.unwrap();
     assert_eq!((failed.state, failed.id), (State::Failed, job.id));
     let events = b.store.events(job.id, failed.last_event - 1, 9).await.unwrap();
-    assert_eq!(events[0].data, json!({"state": "failed", "code": "flaky", "message": "what happened"}));
+    assert_eq!(
+        events[0].data,
+        json!({"state": "failed", "attempts": 4, "reason": {"code": "flaky", "message": "what happened"}})
+    );
     b.clock.advance(secs(100));
     b.none().await;
 }

@@ -89,6 +89,30 @@ pub async fn jobs_are_listed_in_pages<B: Backend>(b: Bench<B>) {
     assert_eq!(pages(Some("eve"), None).await, [] as [u64; 0]);
 }
 
+pub async fn a_queued_job_knows_its_place<B: Backend>(b: Bench<B>) {
+    let mut ids = Vec::new();
+    for priority in [0, 5, -2, 5, 0] {
+        ids.push(b.submit(Submission { priority, ..Submission::new("ada", json!(1)) }).await.id);
+    }
+    let places = async || {
+        let mut places = Vec::new();
+        for &id in &ids {
+            places.push(b.store.position(id).await.unwrap());
+        }
+        places
+    };
+    assert_eq!(places().await, [Some(2), Some(0), Some(4), Some(1), Some(3)]);
+    let lease = b.claim().await.lease;
+    assert_eq!(places().await, [Some(1), None, Some(3), Some(0), Some(2)]);
+    // What waits for another attempt is ahead of others, but nobody asks for its place.
+    b.store.requeue(lease, super::retry("flaky", None)).await.unwrap();
+    assert_eq!(places().await, [Some(2), None, Some(4), Some(1), Some(3)]);
+    b.store.cancel(ids[3]).await.unwrap();
+    assert_eq!(places().await, [Some(1), None, Some(3), None, Some(2)]);
+    let unknown = "0192f0c1-2345-7abc-8def-0123456789ab".parse().unwrap();
+    assert!(matches!(b.store.position(unknown).await, Err(Error::Unknown(_))));
+}
+
 pub async fn numbers_are_of_the_present<B: Backend>(b: Bench<B>) {
     b.store.ping().await.unwrap();
     let empty = b.store.stats().await.unwrap();

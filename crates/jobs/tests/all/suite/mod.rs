@@ -6,7 +6,9 @@ pub mod events;
 pub mod failure;
 pub mod keep;
 pub mod lease;
+pub mod reuse;
 pub mod submit;
+pub mod weight;
 
 use jobs::{
     Claim, Error, Job, JobId, JobStore, ManualClock, Outcome, Policy, Quotas, Reason, Requeue, State,
@@ -53,7 +55,7 @@ pub fn policy() -> Policy {
         worker_deaths: 3,
         backoff: secs(2),
         max_backoff: secs(7),
-        quotas: Quotas { queued: 100, running: 50 },
+        quotas: Quotas { queued: 100, running: 50, ..Quotas::default() },
         retention: secs(1000),
         memory: secs(3000),
         webhook_tries: 3,

@@ -53,7 +53,7 @@ pub async fn a_key_holds_when_submits_race<B: Backend>(b: Bench<B>) {
 }
 
 pub async fn a_batch_is_all_or_nothing<B: Backend>(b: Bench<B>) {
-    b.store.set_quotas("ada", Quotas { queued: 3, running: 5 }).await.unwrap();
+    b.store.set_quotas("ada", Quotas { queued: 3, running: 5, ..Quotas::default() }).await.unwrap();
     let batch = |n| (0..n).map(|n| Submission::new("ada", json!(n))).collect::<Vec<_>>();
     let refused = b.store.submit(batch(4)).await;
     assert!(matches!(refused, Err(Error::Quota { limit: 3, .. })), "{refused:?}");
@@ -64,7 +64,7 @@ pub async fn a_batch_is_all_or_nothing<B: Backend>(b: Bench<B>) {
 }
 
 pub async fn waiting_jobs_are_limited<B: Backend>(b: Bench<B>) {
-    b.store.set_quotas("ada", Quotas { queued: 2, running: 5 }).await.unwrap();
+    b.store.set_quotas("ada", Quotas { queued: 2, running: 5, ..Quotas::default() }).await.unwrap();
     let first = b.plain().await;
     b.plain().await;
     let plain = |tenant| vec![Submission::new(tenant, json!(1))];
