@@ -73,6 +73,7 @@ async fn apply_quotas(server: &Server) -> Result<()> {
         let quotas = jobs::Quotas {
             queued: own.queued.unwrap_or(policy.queued),
             running: own.running.unwrap_or(policy.running),
+            weight_per_day: own.residues_per_day.unwrap_or(policy.weight_per_day),
         };
         server.store.set_quotas(&tenant, quotas).await?;
     }

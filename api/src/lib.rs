@@ -39,7 +39,6 @@ mod serve;
 mod shapes;
 mod stall;
 mod stream;
-mod time;
 mod view;
 mod zip;
 

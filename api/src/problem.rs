@@ -83,6 +83,10 @@ impl From<jobs::Error> for Problem {
             jobs::Error::Unknown(_) => Self::new(Code::NotFound, error.to_string()),
             jobs::Error::KeyReused { .. } => Self::new(Code::KeyReused, error.to_string()),
             jobs::Error::Quota { .. } => Self::new(Code::Quota, error.to_string()).retry_after(30),
+            jobs::Error::WeightQuota { retry_after, .. } => {
+                let problem = Self::new(Code::Quota, error.to_string());
+                Self { retry_after: retry_after.map(|wait| wait.as_secs() + 1), ..problem }
+            }
             // Paths are the operator's business.
             jobs::Error::DiskFull(_) => {
                 Self::new(Code::DiskFull, "expected free space, found none").retry_after(60)

@@ -1,7 +1,6 @@
 //! The JSON that clients get.
 
 use crate::shapes::NewOptions;
-use crate::time::rfc3339;
 use jobs::State;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -195,15 +194,15 @@ impl JobView {
             attempts: job.attempts,
             max_attempts: job.max_attempts,
             position,
-            created: rfc3339(job.created),
-            started: job.started.map(rfc3339),
-            finished: job.finished.map(rfc3339),
-            due: job.due.map(rfc3339),
+            created: job.created.to_string(),
+            started: job.started.map(|at| at.to_string()),
+            finished: job.finished.map(|at| at.to_string()),
+            due: job.due.map(|at| at.to_string()),
             reason: job
                 .reason
                 .as_ref()
                 .map(|reason| ReasonView { code: reason.code.clone(), message: reason.message.clone() }),
-            reused: false,
+            reused: job.reused.is_some(),
             expired: job.expired,
             last_event: job.last_event,
             result: result.and_then(|result| serde_json::from_value(result.clone()).ok()),

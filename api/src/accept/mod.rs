@@ -21,8 +21,8 @@ pub(crate) struct Checked {
     priority: i32,
     max_attempts: Option<u32>,
     webhook: Option<NewWebhook>,
-    #[allow(dead_code)]
-    reuse: bool,
+    /// What decides on the result, if an earlier one may answer.
+    content: Option<Digest>,
 }
 
 /// Checks a job. Reads whole alignments and structures, so it does not run on a thread that answers requests.
@@ -49,21 +49,21 @@ pub(crate) fn check(new: NewJob, engine: &Engine, limits: &Limits) -> Result<Che
     let mut options = work::Options::from(new.options);
     options.model = model.name.clone();
     let weights_sha256 = model.weights_sha256.clone();
+    let order =
+        Order { name: chain.name, sequence: chain.sequence, alignment, templates, options, weights_sha256 };
     Ok(Checked {
-        order: Order {
-            name: chain.name,
-            sequence: chain.sequence,
-            alignment,
-            templates,
-            options,
-            weights_sha256,
-        },
+        content: new.reuse.then(|| order.content(engine)),
+        order,
         blobs,
         priority: new.priority,
         max_attempts: new.max_attempts,
         webhook: new.webhook,
-        reuse: new.reuse,
     })
+}
+
+/// What a job counts against a tenant's residues per day.
+fn weight(order: &Order) -> u64 {
+    order.sequence.len() as u64 * u64::from(order.options.num_seeds)
 }
 
 /// Stores checked jobs, all or none; each with its key, if any.
@@ -87,6 +87,8 @@ pub(crate) async fn store(
             priority: checked.priority,
             max_attempts: checked.max_attempts,
             webhook,
+            content: checked.content,
+            weight: weight(&checked.order),
             ..Submission::new(tenant, request)
         });
     }

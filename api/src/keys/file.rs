@@ -115,7 +115,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 fn now() -> String {
-    crate::time::rfc3339(jobs::Clock::now(&jobs::SystemClock::default()))
+    jobs::Clock::now(&jobs::SystemClock::default()).to_string()
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> KeysError {

@@ -99,6 +99,10 @@ impl JobStore for Metered {
         self.store.events(job, after, limit).await
     }
 
+    async fn position(&self, job: JobId) -> Result<Option<u64>> {
+        self.store.position(job).await
+    }
+
     async fn deliveries(&self, limit: u32) -> Result<Vec<Delivery>> {
         self.write(self.store.deliveries(limit)).await
     }

@@ -6,7 +6,6 @@ use crate::caller::Caller;
 use crate::code::Code;
 use crate::problem::{Problem, Result};
 use crate::stream::{self, Gone, Sink};
-use crate::time::rfc3339;
 use ::jobs::{Event, Job, JobId};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -98,7 +97,7 @@ async fn follow(server: Arc<Server>, id: JobId, mut after: i64, sink: Sink) -> s
             continue;
         }
         if job.state.is_terminal() {
-            let data = serde_json::json!({"at": job.finished.map(rfc3339), "state": job.state});
+            let data = serde_json::json!({"at": job.finished.map(|at| at.to_string()), "state": job.state});
             return sink.send(format!("id: {after}\nevent: end\ndata: {data}\n\n")).await;
         }
         let beat = heard + server.limits.heartbeat;
@@ -122,7 +121,7 @@ async fn look(server: &Server, id: JobId, after: i64, part: u32) -> ::jobs::Resu
 fn written(event: &Event) -> String {
     let mut data = event.data.clone();
     if let Some(object) = data.as_object_mut() {
-        object.insert("at".into(), rfc3339(event.at).into());
+        object.insert("at".into(), event.at.to_string().into());
     }
     // A kind is a worker's word.
     let kind: String = event.kind.chars().filter(|c| !c.is_control()).collect();

@@ -84,8 +84,15 @@ async fn view(server: &Server, job: &Job) -> Result<JobView> {
 }
 
 /// Jobs ahead of a queued one.
-pub(crate) async fn position(_server: &Server, _job: &Job) -> Result<Option<u64>> {
-    Ok(None)
+pub(crate) async fn position(server: &Server, job: &Job) -> Result<Option<u64>> {
+    if job.state != ::jobs::State::Queued {
+        return Ok(None);
+    }
+    match server.store.position(job.id).await {
+        // It was forgotten since.
+        Err(::jobs::Error::Unknown(_)) => Ok(None),
+        position => Ok(position?),
+    }
 }
 
 /// Weak, since progress alone, a few times a second, does not count as a change.

@@ -246,9 +246,7 @@ pub(crate) async fn alignment(
         return tagged(&headers, &tag, kind, || text.into_response());
     };
     let digest: Digest = alignment.sha256.parse().map_err(Problem::internal)?;
-    let path = server.blobs.path(digest);
-    let data = tokio::fs::metadata(&path).await;
-    let bytes = data.map_err(|error| Problem::internal(format!("{}: {error}", path.display())))?.len();
+    let bytes = server.blobs.size(digest).await?;
     let name = format!("{}.a3m", order.name);
     send(&server, &headers, Blob { sha256: &alignment.sha256, bytes, kind, name }).await
 }

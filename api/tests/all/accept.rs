@@ -36,6 +36,37 @@ async fn a_job_is_accepted_folded_and_read() {
 }
 
 #[tokio::test]
+async fn an_earlier_result_answers_unless_it_may_not() {
+    let server = Server::start().await;
+    let body = json!({"name": "t1", "sequence": SEQUENCE});
+    server.done("t1").await;
+    let again = server.post("/v1/jobs", body.clone()).await.json();
+    assert_eq!((&again["state"], &again["reused"]), (&json!("succeeded"), &json!(true)));
+    assert_eq!(again["result"]["residues"], SEQUENCE.len());
+    let mut anew = body.clone();
+    anew["reuse"] = json!(false);
+    let mut other = body;
+    other["options"] = json!({"seed": 1});
+    for body in [anew, other] {
+        let job = server.post("/v1/jobs", body).await.json();
+        assert_eq!((&job["state"], &job["reused"]), (&json!("queued"), &json!(false)));
+    }
+}
+
+#[tokio::test]
+async fn waiting_jobs_know_their_place() {
+    let server = Server::with(|_, _| {}, Options::default()).await;
+    let first = server.submit("a").await;
+    let second = server.submit("b").await;
+    for (id, place) in [(&first, 0), (&second, 1)] {
+        assert_eq!(server.get(&format!("/v1/jobs/{id}")).await.json()["position"], place);
+    }
+    server.store.cancel(first.parse().unwrap()).await.unwrap();
+    assert_eq!(server.get(&format!("/v1/jobs/{second}")).await.json()["position"], 0);
+    assert_eq!(server.get(&format!("/v1/jobs/{first}")).await.json()["position"], json!(null));
+}
+
+#[tokio::test]
 async fn a_key_makes_one_job() {
     let server = Server::with(|_, _| {}, Options::default()).await;
     let body = |sequence: &str| json!({"sequence": sequence});

@@ -18,7 +18,10 @@ struct Event {
 }
 
 async fn open(address: SocketAddr, id: &str, last: Option<i64>) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    // Small, so that what is not read stays with the server.
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
     let last = last.map_or(String::new(), |last| format!("Last-Event-ID: {last}\r\n"));
     let request = format!("GET /v1/jobs/{id}/events HTTP/1.1\r\nHost: x\r\n{last}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -36,11 +36,13 @@ async fn tenants_see_their_own_jobs_only() {
         let few = KeyQuotas { queued: Some(1), ..KeyQuotas::default() };
         tokens.push(add(&path, Key { quotas: few, ..new("a") }).unwrap());
         tokens.push(add(&path, admin).unwrap());
+        let day = KeyQuotas { residues_per_day: Some(2 * SEQUENCE.len() as u64), ..KeyQuotas::default() };
+        tokens.push(add(&path, Key { quotas: day, ..new("d") }).unwrap());
         tokens.push(add(&path, Key { requests_per_second: Some(0.5), ..new("c") }).unwrap());
         app.keys = Some(Keys::open(&path).unwrap());
     };
     let server = Server::with(make, Options::default()).await;
-    let [(key, a), (_, b), (_, c)] = &tokens[..] else { panic!("three keys") };
+    let [(key, a), (_, b), (_, d), (_, c)] = &tokens[..] else { panic!("three keys") };
 
     let body = json!({"sequence": SEQUENCE});
     let job = ask(&server, a, "POST", "/v1/jobs", body.clone()).await.json();
@@ -62,6 +64,11 @@ async fn tenants_see_their_own_jobs_only() {
     // The quota of one is used up, the other's is not touched.
     assert_eq!(ask(&server, a, "POST", "/v1/jobs", body.clone()).await.problem().1, "quota_exceeded");
     assert_eq!(ask(&server, b, "POST", "/v1/jobs", body).await.status, 202);
+
+    // Residues count as often as there are seeds.
+    let seeds = json!({"sequence": SEQUENCE, "options": {"num_seeds": 3}});
+    assert_eq!(ask(&server, d, "POST", "/v1/jobs", seeds).await.problem().1, "quota_exceeded");
+    assert_eq!(ask(&server, d, "POST", "/v1/jobs", json!({"sequence": SEQUENCE})).await.status, 202);
 
     assert_eq!(server.get("/v1/jobs").await.problem().1, "unauthorized");
     assert_eq!(server.get("/v1/jobs").await.header("www-authenticate"), "Bearer");
