@@ -21,6 +21,13 @@ pub(crate) struct Received {
     share: Share,
 }
 
+impl Received {
+    /// Counts so many bytes more: what is made from the body while it is kept.
+    pub(crate) fn keep(&mut self, more: usize) -> Result<()> {
+        self.share.grow(self.bytes.len() + more)
+    }
+}
+
 /// Receives a body and takes its encoding away.
 pub(crate) async fn receive(server: &Server, headers: &HeaderMap, body: Body) -> Result<Received> {
     let encoding = Encoding::of(headers)?;

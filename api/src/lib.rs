@@ -12,6 +12,9 @@
 //! | `body`, `budget` | bodies, with limits of size, time, ratio and memory |
 //! | `follow`, `stream`, `send`, `zip` | waiting for changes, and bodies that are made while they are sent |
 //! | `caller`, `keys`, `rate` | who asks, and how often |
+//! | `webhooks` | telling others that a job ended |
+//! | `drop_in` | routes of other services |
+//! | `page` | the page, embedded |
 //!
 //! **Invariant:** knows no tensors and folds nothing; what it accepts is in the store before it answers.
 
@@ -22,13 +25,16 @@ mod budget;
 mod caller;
 mod code;
 mod disk;
+mod drop_in;
 mod follow;
 pub mod keys;
 mod limits;
+mod logs;
 mod metrics;
 mod negotiate;
 mod object;
 mod openapi;
+mod page;
 mod problem;
 mod range;
 mod rate;
@@ -40,11 +46,13 @@ mod shapes;
 mod stall;
 mod stream;
 mod view;
+mod webhooks;
 mod zip;
 
 pub use app::App;
 pub use code::Code;
 pub use limits::Limits;
+pub use logs::log_to_stderr;
 pub use metrics::{Metered, Metrics};
 pub use openapi::document;
 pub use problem::ProblemBody;
@@ -52,3 +60,4 @@ pub use router::router;
 pub use serve::serve;
 pub use shapes::{Inputs, NewBatch, NewJob, NewOptions, NewTemplate, NewWebhook};
 pub use view::{Batch, JobList, JobView, Links, ReasonView};
+pub use webhooks::webhooks;

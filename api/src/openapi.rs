@@ -27,6 +27,21 @@ const ACCEPT: &[Code] = &[
     DiskLow,
     DiskFull,
 ];
+/// Errors of routes whose body is of any type.
+const RAW: &[Code] = &[BadBody, BodyTimeout, BodyTooLarge, UnsupportedEncoding, ServerBusy];
+/// Errors of routes that fold a bare sequence.
+const SEQUENCE: &[Code] = &[
+    SequenceTooLong,
+    BadSequence,
+    TooLong,
+    Quota,
+    EngineStarting,
+    DiskLow,
+    DiskFull,
+    NoResult,
+    JobFailed,
+    WaitedTooLong,
+];
 /// Errors of routes that ask who is there.
 const CALLER: &[Code] = &[Unauthorized, RateLimited];
 /// Errors of all routes.
@@ -50,9 +65,13 @@ const ERRORS: &[(&str, &[&[Code]])] = &[
     ("read_file", &[CALLER, &[NotFound, NotFinished, NoResult, Expired, BadRange]]),
     ("read_alignment", &[CALLER, &[NotFound, Expired, BadRange]]),
     ("read_engine", &[CALLER, &[EngineStarting]]),
-    ("read_inputs", &[CALLER, BODY, &[BadParameter, BadInput, TooLong]]),
+    ("read_inputs", &[CALLER, RAW, &[BadParameter, BadInput, TooLong]]),
     ("live", &[]),
     ("ready", &[&[EngineStarting, DiskLow, DiskFull]]),
+    ("nim_predict", &[CALLER, BODY, ACCEPT, &[NoResult, WaitedTooLong]]),
+    ("nim_ready", &[&[EngineStarting, DiskLow, DiskFull]]),
+    ("esm_fold_pdb", &[CALLER, RAW, SEQUENCE]),
+    ("esm_fold_cif", &[CALLER, RAW, SEQUENCE]),
     ("metrics", &[CALLER, &[Forbidden]]),
 ];
 

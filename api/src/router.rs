@@ -1,7 +1,9 @@
 //! All routes, and what surrounds each of them.
 
 use crate::app::{App, Server};
+use crate::drop_in::{esm, nim};
 use crate::openapi;
+use crate::page::page;
 use crate::problem::{Problem, render};
 use crate::routes::{engine, events, health, inputs, jobs, read, result};
 use axum::Router;
@@ -31,6 +33,7 @@ pub fn router(app: App) -> Router {
     router
         .route("/openapi.json", axum::routing::get(document))
         .with_state(server)
+        .fallback(page)
         .layer(cors)
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -55,6 +58,10 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
+        .routes(routes!(nim::predict))
+        .routes(routes!(nim::ready))
+        .routes(routes!(esm::pdb))
+        .routes(routes!(esm::cif))
 }
 
 /// Ids in and out, errors' bodies, headers for browsers, and a line in the log.

@@ -5,7 +5,8 @@ mod read;
 mod webhook;
 
 pub(crate) use check::a3m;
-pub(crate) use read::{new_batch, new_job};
+pub(crate) use read::{json_of, new_batch, new_job};
+pub(crate) use webhook::secret;
 
 use crate::app::Server;
 use crate::limits::Limits;

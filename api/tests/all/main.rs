@@ -1,6 +1,7 @@
 //! The service over a real store in a temporary folder, with a worker that folds nothing.
 
 mod accept;
+mod drop_in;
 mod errors;
 mod events;
 mod http;
@@ -8,5 +9,7 @@ mod inputs;
 mod keys;
 mod logs;
 mod openapi;
+mod page;
 mod results;
 mod server;
+mod webhooks;
