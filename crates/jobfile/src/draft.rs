@@ -39,7 +39,11 @@ impl<'a> Draft<'a> {
         Self { request, file, lines, copies: 0 }
     }
 
+    /// The place of a value; of the request for `""`, which is all that tables have.
     pub fn at(&self, pointer: &str) -> Place {
+        if pointer.is_empty() {
+            return self.request.place.clone();
+        }
         self.lines.map_or_else(|| self.file.at(pointer), |lines| lines.at(self.file, pointer))
     }
 

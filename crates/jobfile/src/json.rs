@@ -68,6 +68,12 @@ pub(crate) fn message(text: &str) -> String {
     let kinds = ["invalid type: ", "invalid value: ", "invalid length "];
     let turned = kinds.iter().find_map(|kind| {
         let (found, expected) = text.strip_prefix(kind)?.rsplit_once(", expected ")?;
+        let expected = match expected {
+            "u64" | "u32" | "usize" => "a whole number from 0",
+            "i32" => "a whole number",
+            "f64" => "a number",
+            other => other,
+        };
         Some(format!("expected {expected}, found {found}"))
     });
     let text = turned.unwrap_or_else(|| text.to_string());

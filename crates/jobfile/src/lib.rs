@@ -24,6 +24,8 @@ mod own;
 mod place;
 mod request;
 mod residues;
+#[cfg(test)]
+mod tests;
 mod types;
 mod yaml;
 
