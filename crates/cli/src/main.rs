@@ -13,6 +13,7 @@ mod machine;
 mod plan;
 mod precision;
 mod report;
+mod serve_run;
 mod train_run;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +45,8 @@ enum Command {
     Train(commands::train::Args),
     Eval(commands::eval::Args),
     Bench(commands::bench::Args),
+    #[command(hide = true)]
+    FoldChild(commands::fold_child::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Train(args) => commands::train::run(args),
         Command::Eval(args) => commands::eval::run(args),
+        Command::FoldChild(args) => commands::fold_child::run(args),
     };
     failure::report(outcome)
 }

@@ -5,6 +5,7 @@ pub mod data;
 pub mod doctor;
 pub mod eval;
 pub mod fold;
+pub mod fold_child;
 pub mod forward;
 pub mod score;
 pub mod train;

@@ -23,7 +23,8 @@ pub struct Failure {
 /// Tells the supervisor how far a task is; and whether to stop.
 pub struct Told<'a> {
     out: &'a mut dyn Write,
-    stop: &'a AtomicBool,
+    /// What [`Told::stopped`] looks at.
+    pub stop: &'a AtomicBool,
     block: Option<Instant>,
     lost: bool,
 }
@@ -46,11 +47,6 @@ impl Told<'_> {
     /// Work on this task is to end.
     pub fn stopped(&self) -> bool {
         self.lost || self.stop.load(Ordering::Relaxed)
-    }
-
-    /// What [`Told::stopped`] looks at.
-    pub fn stop_flag(&self) -> &AtomicBool {
-        self.stop
     }
 }
 
