@@ -45,6 +45,8 @@ enum Command {
     Train(commands::train::Args),
     Eval(commands::eval::Args),
     Bench(commands::bench::Args),
+    Serve(commands::serve::Args),
+    Worker(commands::worker::Args),
     #[command(hide = true)]
     FoldChild(commands::fold_child::Args),
 }
@@ -62,6 +64,8 @@ fn main() -> ExitCode {
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Train(args) => commands::train::run(args),
         Command::Eval(args) => commands::eval::run(args),
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Worker(args) => commands::worker::run(args),
         Command::FoldChild(args) => commands::fold_child::run(args),
     };
     failure::report(outcome)

@@ -213,7 +213,6 @@ impl Attempt<'_> {
                     return;
                 }
                 Err(error) if error.is_refusal() => {
-                    metrics::counter!("fold_fence_rejected_total").increment(1);
                     tracing::warn!(job = %self.lease.job, %error, "work.refused");
                     return;
                 }

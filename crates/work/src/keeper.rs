@@ -52,7 +52,6 @@ impl Keeper {
                         });
                     }
                     Err(jobs::Error::LeaseLost { .. } | jobs::Error::Unknown(_)) => {
-                        metrics::counter!("fold_lease_lost_total").increment(1);
                         send.send_replace(Held::Lost);
                         return;
                     }

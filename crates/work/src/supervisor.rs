@@ -147,17 +147,9 @@ impl Supervisor {
             }
         };
         tracing::info!(job = %job.id, worker = %self.name, residues = order.sequence.len(), attempt = job.attempts, "work.begin");
-        let (model, bucket) = (order.options.model.clone(), bucket(order.sequence.len()));
         let rest = Attempt { supervisor: self, lease, engine }.run(&order, child, wish).await;
-        let seconds = began.elapsed().as_secs_f64();
-        metrics::histogram!("fold_run_seconds", "model" => model, "len_bucket" => bucket).record(seconds);
-        tracing::info!(job = %job.id, worker = %self.name, secs = (seconds * 10.0).round() / 10.0, "work.end");
+        let secs = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        tracing::info!(job = %job.id, worker = %self.name, secs, "work.end");
         rest
     }
-}
-
-/// Lengths that are counted together.
-fn bucket(residues: usize) -> String {
-    let bounds = [64, 128, 256, 512, 1024, 2048, 4096];
-    bounds.iter().find(|&&bound| residues <= bound).map_or("more".into(), ToString::to_string)
 }

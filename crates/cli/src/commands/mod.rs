@@ -8,5 +8,7 @@ pub mod fold;
 pub mod fold_child;
 pub mod forward;
 pub mod score;
+pub mod serve;
 pub mod train;
 pub mod weights;
+pub mod worker;

@@ -26,16 +26,16 @@ pub struct Offer {
     )]
     pub models: Vec<String>,
     /// Parameter file (.npz, .pt, .safetensors) instead of an installed one; of the one model then.
-    #[arg(long, value_name = "FILE", env = "FOLDRY_PARAMS")]
+    #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
     /// AlphaFold's configuration as JSON (its sections data and model), for networks of other sizes.
-    #[arg(long, value_name = "FILE", env = "FOLDRY_CONFIG")]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where to compute: auto (a GPU if this build can use one that is there), cpu, cuda or cuda:N.
-    #[arg(long, default_value = "auto", env = "FOLDRY_DEVICE")]
+    #[arg(long, default_value = "auto")]
     pub device: device::Choice,
     /// Numbers of the matrix products, see `foldry fold --help`.
-    #[arg(long, value_enum, default_value = "f32", env = "FOLDRY_DTYPE")]
+    #[arg(long, value_enum, default_value = "f32")]
     pub dtype: Precision,
 }
 
