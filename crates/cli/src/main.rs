@@ -47,6 +47,7 @@ enum Command {
     Bench(commands::bench::Args),
     Serve(commands::serve::Args),
     Worker(commands::worker::Args),
+    Keys(commands::keys::Args),
     #[command(hide = true)]
     FoldChild(commands::fold_child::Args),
 }
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => commands::eval::run(args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Worker(args) => commands::worker::run(args),
+        Command::Keys(args) => commands::keys::run(args),
         Command::FoldChild(args) => commands::fold_child::run(args),
     };
     failure::report(outcome)

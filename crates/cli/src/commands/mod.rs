@@ -7,6 +7,7 @@ pub mod eval;
 pub mod fold;
 pub mod fold_child;
 pub mod forward;
+pub mod keys;
 pub mod score;
 pub mod serve;
 pub mod train;

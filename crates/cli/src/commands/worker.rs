@@ -5,6 +5,20 @@ use std::path::PathBuf;
 
 /// Fold jobs of a queue that several machines share: `--store postgres://… --blobs s3://…` (docs/service.md).
 #[derive(clap::Args)]
+// Settings that only a server looks at may stand in the file, but are not offered.
+#[command(
+    mut_arg("listen", |arg| arg.hide(true)),
+    mut_arg("keys", |arg| arg.hide(true)),
+    mut_arg("open", |arg| arg.hide(true)),
+    mut_arg("max_residues", |arg| arg.hide(true)),
+    mut_arg("max_rows", |arg| arg.hide(true)),
+    mut_arg("max_body", |arg| arg.hide(true)),
+    mut_arg("requests_per_second", |arg| arg.hide(true)),
+    mut_arg("disk_reserve", |arg| arg.hide(true)),
+    mut_arg("origins", |arg| arg.hide(true)),
+    mut_arg("private_webhooks", |arg| arg.hide(true)),
+    mut_arg("esm_b_factor", |arg| arg.hide(true))
+)]
 pub struct Args {
     #[command(flatten)]
     given: Given,

@@ -14,5 +14,5 @@ mod worker;
 pub use child::{Offer, fold_for_a_server};
 pub use given::Given;
 pub use serve::serve;
-pub use settings::{KEYS, Settings};
+pub use settings::{Settings, keys_file};
 pub use worker::work;

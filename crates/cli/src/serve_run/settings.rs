@@ -48,7 +48,17 @@ pub struct Settings {
 }
 
 /// The file of keys in the data folder.
-pub const KEYS: &str = "keys.json";
+const KEYS: &str = "keys.json";
+
+/// Where keys are, of a server with these settings.
+///
+/// # Errors  bad input: no data folder is given and there is no default.
+pub fn keys_file(keys: Option<PathBuf>, data: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match keys {
+        Some(file) => Ok(file),
+        None => Ok(data.map_or_else(default_data, Ok)?.join(KEYS)),
+    }
+}
 
 const MIB: usize = 1 << 20;
 const DAY: u64 = 24 * 3600;
