@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    api::log_to_stderr(false);
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let listener = tokio::net::TcpListener::bind(address).await?;
     eprintln!("http://{}", listener.local_addr()?);
@@ -18,6 +18,6 @@ async fn main() -> std::io::Result<()> {
     };
     let mut server = server::Server::with(change, jobs::Options::default()).await;
     server.work();
-    api::serve(listener, server.router.clone(), &server.limits, std::future::pending()).await;
-    Ok(())
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    api::serve_router(listener, server.router.clone(), &server.limits, stopped).await
 }

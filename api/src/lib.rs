@@ -1,6 +1,6 @@
 //! The HTTP service: routes over the durable queue.
 //!
-//! [`router`] makes the routes of an [`App`]; [`serve`] serves them with limits on connections, headers, bodies and
+//! [`serve`] serves the routes of an [`App`], which [`router`] makes, with limits on connections, headers, bodies and
 //! slow readers. `docs/service.md` is the contract; the description served at `/openapi.json` is `openapi.yaml`.
 //!
 //! | Module | What |
@@ -29,7 +29,6 @@ mod drop_in;
 mod follow;
 pub mod keys;
 mod limits;
-mod logs;
 mod metrics;
 mod negotiate;
 mod object;
@@ -51,13 +50,13 @@ mod zip;
 
 pub use app::App;
 pub use code::Code;
+pub use keys::Keys;
 pub use limits::Limits;
-pub use logs::log_to_stderr;
 pub use metrics::{Metered, Metrics};
 pub use openapi::document;
 pub use problem::ProblemBody;
 pub use router::router;
-pub use serve::serve;
+pub use serve::{serve, serve_router};
 pub use shapes::{Inputs, NewBatch, NewJob, NewOptions, NewTemplate, NewWebhook};
 pub use view::{Batch, JobList, JobView, Links, ReasonView};
-pub use webhooks::webhooks;
+pub use webhooks::send_webhooks;

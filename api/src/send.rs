@@ -9,14 +9,11 @@ use crate::stream::{self, Gone, Sink};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jobs::Digest;
-use std::io::SeekFrom;
-use std::path::PathBuf;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use jobs::{Blobs, Digest};
+use std::ops::Range;
 
 /// Read and sent at a time.
-pub(crate) const CHUNK: usize = 64 << 10;
+pub(crate) const CHUNK: u64 = 256 << 10;
 /// Up to this size a blob is read and its sha256 compared before anything is sent.
 const VERIFIED: u64 = 4 << 20;
 
@@ -60,14 +57,12 @@ pub(crate) async fn send(server: &Server, headers: &HeaderMap, blob: Blob<'_>) -
     let body = if length == blob.bytes && blob.bytes <= VERIFIED {
         Body::from(server.blobs.get(digest).await?)
     } else {
-        let path = server.blobs.path(digest);
-        // Opened here, so that one that is not there is told.
-        let file = File::open(&path)
-            .await
-            .map_err(|error| Problem::internal(format!("{}: {error}", path.display())))?;
+        // Asked here, so that one that is not there is told.
+        server.blobs.size(digest).await?;
+        let blobs = server.blobs.clone();
         stream::body(move |sink| async move {
             // `Gone` needs no answer.
-            let _ = copy(file, path, first, length, &sink).await;
+            let _ = copy(&blobs, digest, first..first + length, &sink).await;
         })
     };
     let mut response = (status, common, body).into_response();
@@ -83,35 +78,22 @@ pub(crate) async fn send(server: &Server, headers: &HeaderMap, blob: Blob<'_>) -
 }
 
 async fn copy(
-    mut file: File,
-    path: PathBuf,
-    first: u64,
-    length: u64,
+    blobs: &Blobs,
+    digest: Digest,
+    range: Range<u64>,
     sink: &Sink,
 ) -> std::result::Result<(), Gone> {
-    let broken = |error: std::io::Error| format!("{}: {error}", path.display());
-    if let Err(error) = file.seek(SeekFrom::Start(first)).await {
-        sink.fail(broken(error)).await;
-        return Ok(());
-    }
-    let mut left = length;
-    while left > 0 {
-        let mut chunk = vec![0; CHUNK.min(left as usize)];
-        match file.read(&mut chunk).await {
-            Ok(0) => {
-                sink.fail(format!("{}: expected {left} more bytes, found the end", path.display())).await;
-                return Ok(());
-            }
-            Ok(count) => {
-                chunk.truncate(count);
-                left -= count as u64;
-                sink.send(chunk).await?;
-            }
+    let mut from = range.start;
+    while from < range.end {
+        let to = range.end.min(from + CHUNK);
+        match blobs.get_range(digest, from..to).await {
+            Ok(part) => sink.send(part).await?,
             Err(error) => {
-                sink.fail(broken(error)).await;
+                sink.fail(error).await;
                 return Ok(());
             }
         }
+        from = to;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Serving: connections with bounds on their number, their headers' time, their buffers, and clients that do not read.
 
+use crate::app::App;
 use crate::limits::Limits;
+use crate::router::router;
 use crate::stall::Stall;
 use axum::Router;
 use hyper::server::conn::http1;
@@ -17,12 +19,26 @@ const BUFFER: usize = 64 << 10;
 /// How long requests may take to end once the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves until `stop` ends; then no connection is accepted, and those that are open have a few seconds to end.
-/// Event streams are broken off, and go on where they were at the next server.
-pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop: impl Future<Output = ()>) {
+/// Serves `app` until `stop` is true, or its sender is gone; then no connection is accepted, and those that are open have
+/// a few seconds to end. Event streams are broken off, and go on where they were at the next server.
+/// # Errors  as [`serve_router`].
+pub async fn serve(listener: TcpListener, app: App, stop: watch::Receiver<bool>) -> std::io::Result<()> {
+    let limits = app.limits.clone();
+    serve_router(listener, router(app), &limits, stop).await
+}
+
+/// [`serve`] with routes that are there already.
+/// # Errors  when the listener accepts nothing any more.
+pub async fn serve_router(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let free = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let (stopping, stopped) = watch::channel(false);
     let mut open = JoinSet::new();
+    let stop = async move { stop.wait_for(|stop| *stop).await.is_ok() };
     tokio::pin!(stop);
     loop {
         let accepted = async {
@@ -30,7 +46,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
             (listener.accept().await, permit)
         };
         let (accepted, permit) = tokio::select! {
-            () = &mut stop => break,
+            _ = &mut stop => break,
             accepted = accepted => accepted,
             Some(_) = open.join_next() => continue,
         };
@@ -42,6 +58,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
                     drop(permit);
                 });
             }
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
                 // Out of descriptors, most likely: others will close theirs.
                 tracing::warn!(%error, "http.accept");
@@ -56,6 +73,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
         tracing::info!("http.broken_off");
         open.shutdown().await;
     }
+    Ok(())
 }
 
 fn connection(

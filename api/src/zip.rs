@@ -7,10 +7,8 @@ use crate::send::CHUNK;
 use crate::stream::{Gone, Sink};
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, CrcWriter};
+use jobs::{Blobs, Digest};
 use std::io::Write;
-use std::path::PathBuf;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 
 /// 1980-01-01 00:00, the earliest date there is: the same files are the same archive.
 const DATE: u32 = 0x0021_0000;
@@ -21,7 +19,7 @@ const DEFLATE: u16 = 8;
 /// A file to be packed.
 pub(crate) struct Member {
     pub(crate) name: String,
-    pub(crate) path: PathBuf,
+    pub(crate) digest: Digest,
     pub(crate) bytes: u64,
 }
 
@@ -35,8 +33,8 @@ struct Entry {
 }
 
 /// Sends the archive of these files.
-pub(crate) async fn send(members: Vec<Member>, sink: Sink) {
-    match archive(members, &sink).await {
+pub(crate) async fn send(blobs: Blobs, members: Vec<Member>, sink: Sink) {
+    match archive(&blobs, members, &sink).await {
         Ok(()) | Err(Stop::Gone) => {}
         Err(Stop::Broken(why)) => sink.fail(why).await,
     }
@@ -53,11 +51,11 @@ impl From<Gone> for Stop {
     }
 }
 
-async fn archive(members: Vec<Member>, sink: &Sink) -> Result<(), Stop> {
+async fn archive(blobs: &Blobs, members: Vec<Member>, sink: &Sink) -> Result<(), Stop> {
     let (mut entries, mut offset) = (Vec::with_capacity(members.len()), 0u64);
     for member in members {
         let start = small(offset)?;
-        let (entry, written) = pack(member, start, sink).await?;
+        let (entry, written) = pack(blobs, member, start, sink).await?;
         offset += written;
         entries.push(entry);
     }
@@ -80,9 +78,8 @@ async fn archive(members: Vec<Member>, sink: &Sink) -> Result<(), Stop> {
 }
 
 /// Sends one file; what the directory needs, and the bytes that were sent.
-async fn pack(member: Member, offset: u32, sink: &Sink) -> Result<(Entry, u64), Stop> {
-    let broken = |error: std::io::Error| Stop::Broken(format!("{}: {error}", member.path.display()));
-    let mut file = File::open(&member.path).await.map_err(broken)?;
+async fn pack(blobs: &Blobs, member: Member, offset: u32, sink: &Sink) -> Result<(Entry, u64), Stop> {
+    let broken = |error: std::io::Error| Stop::Broken(format!("{}: {error}", member.name));
     let mut out = Vec::new();
     put(&mut out, &[0x0403_4b50]); // local file header
     head(&mut out, 0, 0, 0, &member.name);
@@ -91,24 +88,20 @@ async fn pack(member: Member, offset: u32, sink: &Sink) -> Result<(Entry, u64), 
     sink.send(out).await?;
 
     let mut encoder = CrcWriter::new(DeflateEncoder::new(Vec::new(), Compression::fast()));
-    let mut chunk = vec![0; CHUNK];
     let (mut size, mut packed) = (0u64, 0u64);
-    loop {
-        let count = file.read(&mut chunk).await.map_err(broken)?;
-        if count == 0 {
-            break;
-        }
-        size += count as u64;
-        encoder.write_all(&chunk[..count]).map_err(broken)?;
+    while size < member.bytes {
+        let to = member.bytes.min(size + CHUNK);
+        let part = blobs
+            .get_range(member.digest, size..to)
+            .await
+            .map_err(|error| Stop::Broken(error.to_string()))?;
+        size = to;
+        encoder.write_all(&part).map_err(broken)?;
         let done = std::mem::take(encoder.get_mut().get_mut());
         packed += done.len() as u64;
         if !done.is_empty() {
             sink.send(done).await?;
         }
-    }
-    if size != member.bytes {
-        let why = format!("{}: expected {} bytes, found {size}", member.path.display(), member.bytes);
-        return Err(Stop::Broken(why));
     }
     let crc = encoder.crc().sum();
     let mut rest = encoder.into_inner().finish().map_err(broken)?;

@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(fasta a3m stockholm pdb mmcif npz safetensors pickle dataset)
+[ ${#targets[@]} -gt 0 ] || targets=(fasta a3m stockholm pdb mmcif npz safetensors pickle dataset jobfile)
 
 # What cargo-fuzz passes, without its address sanitizer, which needs nightly.
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -130,10 +130,10 @@ fn archive(server: &Server, headers: &HeaderMap, job: &Job, product: Product) ->
     let mut members = Vec::with_capacity(product.files.len());
     for item in product.files {
         let digest: Digest = item.sha256.parse().map_err(Problem::internal)?;
-        let (path, name) = (server.blobs.path(digest), format!("{folder}/{}", item.name));
-        members.push(Member { name, path, bytes: item.bytes });
+        members.push(Member { name: format!("{folder}/{}", item.name), digest, bytes: item.bytes });
     }
-    let body = || stream::body(|sink| zip::send(members, sink)).into_response();
+    let blobs = server.blobs.clone();
+    let body = || stream::body(|sink| zip::send(blobs, members, sink)).into_response();
     let mut response = tagged(headers, &tag, "application/zip", body)?;
     let saved = HeaderValue::from_str(&saved).map_err(Problem::internal)?;
     response.headers_mut().insert(header::CONTENT_DISPOSITION, saved);

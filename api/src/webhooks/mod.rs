@@ -8,6 +8,7 @@ mod address;
 mod call;
 mod sign;
 
+use crate::limits::Limits;
 use crate::view::JobView;
 use jobs::{Delivery, JobStore};
 use serde_json::json;
@@ -20,14 +21,12 @@ use tokio::task::JoinSet;
 const CALLS: usize = 8;
 /// How often the outbox is looked at.
 const POLL: Duration = Duration::from_secs(1);
-/// How long calls may take to end once the server stops. One that is cut off comes again.
-const GRACE: Duration = Duration::from_secs(5);
 
-/// Makes webhook calls until `stop` ends. With `private`, also to addresses that are not public, and over plain HTTP.
-pub async fn webhooks(store: Arc<dyn JobStore>, private: bool, stop: impl Future<Output = ()>) {
+/// Makes webhook calls for ever. A call that is cut off by the server's end comes again.
+pub async fn send_webhooks(store: Arc<dyn JobStore>, limits: Limits) {
+    let private = limits.private_webhooks;
     let free = Arc::new(Semaphore::new(CALLS));
     let mut calls = JoinSet::new();
-    tokio::pin!(stop);
     loop {
         let mut idle = true;
         match store.deliveries(free.available_permits() as u32).await {
@@ -46,14 +45,8 @@ pub async fn webhooks(store: Arc<dyn JobStore>, private: bool, stop: impl Future
         }
         while calls.try_join_next().is_some() {}
         let pause = if idle { POLL } else { Duration::from_millis(50) };
-        tokio::select! {
-            () = &mut stop => break,
-            () = tokio::time::sleep(pause) => {}
-        }
+        tokio::time::sleep(pause).await;
     }
-    let all = async { while calls.join_next().await.is_some() {} };
-    // What is cut off stays in the outbox.
-    let _ = tokio::time::timeout(GRACE, all).await;
 }
 
 async fn deliver(store: &dyn JobStore, delivery: Delivery, private: bool) {

@@ -114,7 +114,7 @@ async fn a_server_that_stops_breaks_streams_off() {
     let id = server.submit("hold").await;
     let mut stream = open(address, &id, None).await;
     read(&mut stream, "\"network\"").await;
-    stop.send(()).unwrap();
+    stop.send_replace(true);
     timeout(Duration::from_secs(15), serving).await.expect("it ends within its grace").unwrap();
     assert!(!read(&mut stream, "").await.contains("event: end"));
     assert!(TcpStream::connect(address).await.is_err());

@@ -150,7 +150,7 @@ async fn a_request_that_is_being_answered_is_answered_when_the_server_stops() {
         raw(address, &format!("GET /v1/jobs/{id}?wait=2 HTTP/1.1\r\nHost: x\r\n\r\n")).await
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    stop.send(()).unwrap();
+    stop.send_replace(true);
     let (answer, after) = asked.await.unwrap();
     assert!(answer.contains("200 OK") && after >= Duration::from_secs(2), "{answer}");
     timeout(Duration::from_secs(5), serving).await.expect("nothing is left to wait for").unwrap();

@@ -34,3 +34,27 @@ async fn every_format_becomes_bodies_that_are_accepted() {
     assert!(bad.text().contains("t.fasta:2:3"), "{}", bad.text());
     assert_eq!(send(&server, "t.fasta", "").await.problem().1, "bad_input");
 }
+
+#[tokio::test]
+async fn job_files_of_other_programs_are_read() {
+    let server = Server::with(|_, _| {}, Options::default()).await;
+    let chain = json!({"proteinChain": {"sequence": "MKVL", "count": 1}});
+    let file = json!([{"name": "one", "modelSeeds": ["3", "4"], "sequences": [chain], "dialect": "alphafoldserver",
+        "version": 1}]);
+    let inputs = send(&server, "jobs.json", file.to_string()).await.json();
+    let job = &inputs["jobs"][0];
+    assert_eq!((&job["name"], &job["sequence"]), (&json!("one"), &json!("MKVL")));
+    assert_eq!((&job["options"]["seed"], &job["options"]["num_seeds"]), (&json!(3), &json!(2)));
+    assert_eq!(server.post("/v1/batches", json!({"jobs": inputs["jobs"]})).await.status, 202);
+
+    let two = json!({"name": "c", "sequences": [{"protein": {"id": ["A", "B"], "sequence": "MKVL"}}], "modelSeeds": [1],
+        "dialect": "alphafold3", "version": 1});
+    let complex = send(&server, "jobs.json", two.to_string()).await;
+    assert_eq!(complex.problem().1, "bad_input");
+    assert!(complex.text().contains("complexes"), "{}", complex.text());
+    let boltz =
+        "version: 1\nsequences:\n  - protein:\n      id: A\n      sequence: MKVL\n      msa: /etc/passwd\n";
+    let path = send(&server, "b.yaml", boltz).await;
+    assert_eq!(path.problem().1, "bad_input");
+    assert!(path.text().contains("found the path"), "{}", path.text());
+}

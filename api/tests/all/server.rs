@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use work::{Engine, Item, Model, Order, Product, Ranked};
@@ -92,17 +92,14 @@ impl Server {
         }));
     }
 
-    /// Serves on a free port until the sender is dropped or sends.
-    pub async fn listen(&self) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    /// Serves on a free port until the sender is dropped or sends true.
+    pub async fn listen(&self) -> (SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(false);
         let (router, limits) = (self.router.clone(), self.limits.clone());
         let serving = tokio::spawn(async move {
-            let stop = async {
-                let _ = stopped.await;
-            };
-            api::serve(listener, router, &limits, stop).await;
+            api::serve_router(listener, router, &limits, stopped).await.unwrap();
         });
         (address, stop, serving)
     }

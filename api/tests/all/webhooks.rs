@@ -39,8 +39,8 @@ async fn started(private: bool) -> Server {
     let allow = |app: &mut api::App, _: &std::path::Path| app.limits.private_webhooks = true;
     let mut server = Server::with(allow, Options { policy, ..Options::default() }).await;
     server.work();
-    let store = Arc::clone(&server.store);
-    tokio::spawn(api::webhooks(store, private, std::future::pending()));
+    let limits = api::Limits { private_webhooks: private, ..api::Limits::default() };
+    tokio::spawn(api::send_webhooks(Arc::clone(&server.store), limits));
     server
 }
 

@@ -13,6 +13,7 @@ mod machine;
 mod plan;
 mod precision;
 mod report;
+mod serve_run;
 mod train_run;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +45,11 @@ enum Command {
     Train(commands::train::Args),
     Eval(commands::eval::Args),
     Bench(commands::bench::Args),
+    Serve(commands::serve::Args),
+    Worker(commands::worker::Args),
+    Keys(commands::keys::Args),
+    #[command(hide = true)]
+    FoldChild(commands::fold_child::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +65,10 @@ fn main() -> ExitCode {
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Train(args) => commands::train::run(args),
         Command::Eval(args) => commands::eval::run(args),
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Worker(args) => commands::worker::run(args),
+        Command::Keys(args) => commands::keys::run(args),
+        Command::FoldChild(args) => commands::fold_child::run(args),
     };
     failure::report(outcome)
 }

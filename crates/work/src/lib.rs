@@ -5,12 +5,20 @@
 //!
 //! **Invariant:** knows no HTTP and no tensors. Only the child computes, so that nothing it does can end the server.
 
+mod attempt;
 mod engine;
+mod files;
+mod keeper;
+mod launch;
 mod order;
+pub mod pipe;
 mod product;
 mod progress;
+mod supervisor;
 
 pub use engine::{Engine, Model};
+pub use launch::Launch;
 pub use order::{Alignment, Options, Order, Template};
 pub use product::{Item, Product, Ranked};
 pub use progress::Progress;
+pub use supervisor::{Supervisor, Times, Wish};

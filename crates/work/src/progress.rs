@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Progress {
-    /// What begins: `load`, `features`, `network` or `write`.
+    /// What begins: `features`, `network` or `write`.
     Stage {
         /// Which one.
         stage: String,

@@ -4,7 +4,9 @@ use crate::device::Choice;
 use crate::disk;
 use crate::embedded;
 use crate::failure::{BadInput, Interrupted, bad_input, text};
-use crate::fold_run::{Fate, Network, Run, Settings, Source, choose, fold_target, read_templates, sha256};
+use crate::fold_run::{
+    Console, Fate, Network, Run, Source, Wanted, choose, fold_target, read_templates, settle,
+};
 use crate::precision::Precision;
 use anyhow::Context;
 use msa::{Limits, Target};
@@ -140,7 +142,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     let mut network = Network::open(&chosen, args.config.as_deref(), args.dtype, device)?;
-    let settings = settings(&args, &mut network)?;
+    let wanted = Wanted {
+        recycles: args.recycles,
+        recycle_tolerance: args.recycle_tolerance,
+        seed: args.seed,
+        num_seeds: args.num_seeds,
+        max_msa: args.max_msa.map(|rows| (rows.clusters, rows.extra)),
+        dtype: args.dtype,
+    };
+    let settings = settle(&wanted, &mut network)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
@@ -163,7 +173,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let fate = if stop.load(Ordering::Relaxed) {
             Ok(Fate::Stopped)
         } else {
-            fold_target(&run, &mut network, target)
+            fold_target(&run, &mut network, target, &mut Console::default())
         };
         match fate {
             Ok(Fate::Done(summary) | Fate::Skipped(summary)) => summaries.push(summary),
@@ -283,36 +293,6 @@ fn load(args: &Args) -> anyhow::Result<(Vec<Target>, usize)> {
         }
     }
     Ok((targets, refused))
-}
-
-/// The settings a result depends on; brings the network's feature configuration in line with them.
-fn settings(args: &Args, network: &mut Network) -> anyhow::Result<Settings> {
-    let config = &mut network.features;
-    if let Some(rows) = args.max_msa {
-        config.eval.max_msa_clusters = rows.clusters;
-        config.common.max_extra_msa = rows.extra;
-    }
-    if let Some(recycles) = args.recycles {
-        config.common.num_recycle = recycles as usize;
-    }
-    config.validate().map_err(|e| match args.max_msa {
-        Some(rows) => bad_input(format!("--max-msa {}:{}: {e}", rows.clusters, rows.extra)),
-        None => bad_input(e),
-    })?;
-    let text = serde_json::to_vec(&*config)?;
-    Ok(Settings {
-        recycles: config.common.num_recycle,
-        max_msa_clusters: config.eval.max_msa_clusters,
-        max_extra_msa: config.common.max_extra_msa,
-        config_sha256: sha256([text.as_slice()]),
-        model: network.model.clone(),
-        weights_sha256: network.weights_sha256.clone(),
-        dtype: args.dtype.name().into(),
-        device: network.device_name().into(),
-        recycle_tolerance: args.recycle_tolerance,
-        seed: args.seed,
-        num_seeds: args.num_seeds as usize,
-    })
 }
 
 #[cfg(test)]

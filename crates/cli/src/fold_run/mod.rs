@@ -7,11 +7,13 @@ mod network;
 mod outputs;
 mod progress;
 mod receipt;
+mod settings;
 mod target;
 mod templates;
 
 pub use choose::{Source, choose, preset_of};
 pub use network::Network;
-pub use receipt::{Settings, sha256};
+pub use progress::{Console, Listener};
+pub use settings::{Wanted, settle};
 pub use target::{Fate, Run, fold_target};
-pub use templates::read as read_templates;
+pub use templates::{Template, read as read_templates};

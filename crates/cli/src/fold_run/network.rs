@@ -107,18 +107,18 @@ impl Network {
         Dims { r, s, extra, templates, ..self.dims }
     }
 
-    /// The plan for a GPU, told to people and to the GPU's operations; none on the CPU.
+    /// The plan for a GPU, in numbers and in words, told to the GPU's operations, too; none on the CPU.
     ///
     /// # Errors  why it does not fit.
-    pub fn plan_on_gpu(&self, dims: &Dims, passes: usize) -> Option<Result<GpuPlan, String>> {
+    pub fn plan_on_gpu(&self, dims: &Dims, passes: usize) -> Option<Result<(GpuPlan, String), String>> {
         let device = &self.device.device;
         let available = nn::cuda::available_memory(device)?;
         let plan = GpuPlan::new(dims, passes, self.precision.on_gpu(), available);
-        if let Ok(plan) = &plan {
-            eprintln!("{}", plan.describe(dims, passes, self.device_name(), available));
+        Some(plan.map(|plan| {
             nn::cuda::set_room(device, plan.room.map_or(usize::MAX, |room| room as usize));
-        }
-        Some(plan)
+            let words = plan.describe(dims, passes, self.device_name(), available);
+            (plan, words)
+        }))
     }
 
     /// The network itself, loaded now if it was not.

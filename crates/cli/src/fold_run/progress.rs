@@ -6,8 +6,64 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+/// Is told how a target fares.
+pub trait Listener {
+    /// What was changed in the input, or is worth knowing.
+    fn note(&mut self, target: &str, text: &str);
+    /// What it will take, in words and in numbers; the time is unknown on a GPU.
+    fn plan(&mut self, words: &str, bytes: u64, seconds: Option<f64>);
+    /// How the alignment covers the sequence, before anything is folded.
+    fn coverage(&mut self, rows: usize, neff: f64, bands: &[Vec<u32>]);
+    /// A prediction begins; `job` names the target and, of several, the seed.
+    fn begin(&mut self, job: &str, seed: u64);
+    /// Its next stage begins.
+    fn stage(&mut self, what: &str);
+    /// After a block, and after a pass.
+    fn step(&mut self, step: &Step);
+    /// The prediction ended.
+    fn end(&mut self);
+    /// All files of the target are in their place.
+    fn done(&mut self, words: &str);
+}
+
+/// Tells people, on stderr.
+#[derive(Default)]
+pub struct Console(Option<Progress>);
+
+impl Listener for Console {
+    fn note(&mut self, target: &str, text: &str) {
+        eprintln!("NOTE  {target}: {text}");
+    }
+
+    fn plan(&mut self, words: &str, _bytes: u64, _seconds: Option<f64>) {
+        eprintln!("{words}");
+    }
+
+    fn coverage(&mut self, _rows: usize, _neff: f64, _bands: &[Vec<u32>]) {}
+
+    fn begin(&mut self, job: &str, _seed: u64) {
+        self.0 = Some(Progress::begin(job));
+    }
+
+    fn stage(&mut self, what: &str) {
+        self.0.iter_mut().for_each(|progress| progress.stage(what));
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.0.iter_mut().for_each(|progress| progress.step(step));
+    }
+
+    fn end(&mut self) {
+        self.0.take().iter().for_each(Progress::end);
+    }
+
+    fn done(&mut self, words: &str) {
+        eprintln!("{words}");
+    }
+}
+
 /// Progress of one prediction.
-pub struct Progress {
+struct Progress {
     bar: Option<ProgressBar>,
     job: String,
     /// When the first block began.
@@ -25,7 +81,7 @@ const NAME: usize = 24;
 
 impl Progress {
     /// Begins `job`: target and, of several, the seed.
-    pub fn begin(job: &str) -> Self {
+    fn begin(job: &str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}");
@@ -38,7 +94,7 @@ impl Progress {
     }
 
     /// Names the stage before the network begins.
-    pub fn stage(&mut self, what: &str) {
+    fn stage(&mut self, what: &str) {
         let now = Instant::now();
         (self.start, self.pass_start, self.spoken) = (now, now, now);
         match &self.bar {
@@ -48,7 +104,7 @@ impl Progress {
     }
 
     /// After a block, and after a pass.
-    pub fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &Step) {
         let (done, all) = blocks(step);
         let left = remaining(self.start.elapsed().as_secs_f64(), done, all);
         if let Some(bar) = &self.bar {
@@ -89,7 +145,7 @@ impl Progress {
     }
 
     /// A line that does not disturb the bar.
-    pub fn say(&mut self, line: &str) {
+    fn say(&mut self, line: &str) {
         self.spoken = Instant::now();
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
@@ -98,7 +154,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn end(&self) {
+    fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::network::Network;
 use super::outputs::{self, backbone, write_model};
-use super::progress::Progress;
+use super::progress::Listener;
 use super::receipt::{self, Found, Receipt, Settings};
 use super::templates::{self, Template};
 use crate::disk;
@@ -45,10 +45,15 @@ pub enum Fate {
     Stopped,
 }
 
-/// Folds a target, unless it is finished.
+/// Folds a target, unless it is finished, and tells how far it is.
 ///
 /// # Errors  bad input where the target is to blame, and what the network or file system say.
-pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> anyhow::Result<Fate> {
+pub fn fold_target(
+    run: &Run<'_>,
+    network: &mut Network,
+    target: &Target,
+    listener: &mut dyn Listener,
+) -> anyhow::Result<Fate> {
     if target.sequence.bytes().all(|letter| letter == b'X') {
         let r = target.sequence.len();
         return Err(bad_input(format!(
@@ -106,7 +111,11 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
         }
     }
     for note in &notes {
-        eprintln!("NOTE  {}: {note}", target.name);
+        listener.note(&target.name, note);
+    }
+    let coverage = Coverage::of(msa);
+    if let Some(coverage) = &coverage {
+        listener.coverage(msa.rows(), coverage.neff, &coverage.bands);
     }
 
     let config = trimmed(&network.features, &raw, used);
@@ -117,9 +126,13 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
     let plan = (!network.is_on_gpu())
         .then(|| Plan::new(&dims, passes * config.eval.num_ensemble, threads, machine::gflops()));
     let gpu_plan = network.plan_on_gpu(&dims, passes).transpose().map_err(bad_input)?;
+    if let Some((plan, words)) = &gpu_plan {
+        listener.plan(words, plan.bytes, None);
+    }
     if let Some(plan) = &plan {
         let available = machine::memory().map(|m| m.available);
-        eprintln!("{}", plan.describe(&dims, passes, threads, available));
+        let words = plan.describe(&dims, passes, threads, available);
+        listener.plan(&words, plan.bytes, Some(plan.seconds));
         if let Some(why) = plan.refusal(&dims, available) {
             return Err(bad_input(why));
         }
@@ -137,8 +150,8 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
             1 => target.name.clone(),
             _ => format!("{}/seed{seed}", target.name),
         };
-        let mut progress = Progress::begin(&job);
-        progress.stage("features");
+        listener.begin(&job, seed);
+        listener.stage("features");
         let begun = Instant::now();
         let mut set = features::process(&raw, &config, seed).map_err(bad_input)?;
         // No template at all: the network skips their part rather than reading empty arrays.
@@ -147,18 +160,18 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
         }
         features_sha256.push(hash(&set));
         add(&mut timings, "features", begun);
-        progress.stage("network");
+        listener.stage("network");
         let begun = Instant::now();
         let options = fold::PredictOptions {
             recycles: run.settings.recycles,
             tolerance: run.settings.recycle_tolerance,
         };
         let mut watch = |step: &fold::Step| {
-            progress.step(step);
+            listener.step(step);
             if run.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let outcome = network.predict(&set, &options, &mut watch);
-        progress.end();
+        listener.end();
         let Some(predicted) = outcome? else { return Ok(Fate::Stopped) };
         add(&mut timings, "network", begun);
         ranked.push((seed, predicted));
@@ -166,7 +179,8 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
     // Best first; a tie keeps the order of seeds.
     ranked.sort_by(|a, b| b.1.mean_plddt().total_cmp(&a.1.mean_plddt()));
 
-    let facts = Facts { run, network, target, msa, used, notes: &notes };
+    listener.stage("write");
+    let facts = Facts { run, network, target, msa, coverage: coverage.as_ref(), used, notes: &notes };
     let mut ranking = Vec::new();
     for (i, (seed, model)) in ranked.iter().enumerate() {
         let provenance = facts.provenance(*seed, model);
@@ -186,7 +200,7 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
         "ranking": ranking,
         "plan": plan
             .map(|plan| json!({"bytes": plan.bytes, "seconds": plan.seconds}))
-            .or(gpu_plan.map(|plan| json!({"bytes": plan.bytes, "room": plan.room}))),
+            .or(gpu_plan.map(|(plan, _)| json!({"bytes": plan.bytes, "room": plan.room}))),
         "timings": timings,
         "threads": threads,
         "receipt": receipt,
@@ -195,12 +209,12 @@ pub fn fold_target(run: &Run<'_>, network: &mut Network, target: &Target) -> any
     draft.write_summary(&mut summary)?;
     draft.finish()?;
     let best = ranked.first().map_or(0.0, |(_, model)| model.mean_plddt());
-    eprintln!(
+    listener.done(&format!(
         "INFO fold.done job={} residues={r} plddt={best:.1} secs={:.1} folder={}",
         target.name,
         seconds(start),
         place.display()
-    );
+    ));
     Ok(Fate::Done(summary))
 }
 
@@ -236,12 +250,30 @@ fn add(timings: &mut Value, stage: &str, since: Instant) {
     timings[stage] = json!(timings[stage].as_f64().unwrap_or(0.0) + seconds(since));
 }
 
+/// How an alignment covers its query.
+struct Coverage {
+    neff: f64,
+    /// By identity, the closest band first; rows with a residue at each position.
+    bands: Vec<Vec<u32>>,
+}
+
+impl Coverage {
+    /// None of a sequence alone.
+    fn of(msa: &Msa) -> Option<Self> {
+        (msa.rows() > 1).then(|| {
+            let depth = msa::depth::depth(msa);
+            Self { neff: depth.neff, bands: msa::depth::coverage_by_identity(msa, &depth, 5) }
+        })
+    }
+}
+
 /// What ModelCIF and the report say about a run.
 struct Facts<'a> {
     run: &'a Run<'a>,
     network: &'a Network,
     target: &'a Target,
     msa: &'a Msa,
+    coverage: Option<&'a Coverage>,
     used: usize,
     notes: &'a [String],
 }
@@ -282,12 +314,9 @@ impl Facts<'_> {
                 max_pae: model.max_pae,
             }
         });
-        let (mut facts, mut coverage) =
-            (vec![pair("Length", format!("{} residues", self.target.sequence.len()))], vec![]);
-        if self.msa.rows() > 1 {
-            let depth = msa::depth::depth(self.msa);
-            facts.push(pair("Alignment", format!("{} rows, Neff {:.0}", self.msa.rows(), depth.neff)));
-            coverage = msa::depth::coverage_by_identity(self.msa, &depth, 5);
+        let mut facts = vec![pair("Length", format!("{} residues", self.target.sequence.len()))];
+        if let Some(coverage) = self.coverage {
+            facts.push(pair("Alignment", format!("{} rows, Neff {:.0}", self.msa.rows(), coverage.neff)));
         }
         facts.extend([
             pair("Templates", self.used.to_string()),
@@ -300,7 +329,7 @@ impl Facts<'_> {
             name: self.target.name.clone(),
             sequence: self.target.sequence.clone(),
             models: models.collect(),
-            coverage,
+            coverage: self.coverage.map(|coverage| coverage.bands.clone()).unwrap_or_default(),
             facts,
             notes: self.notes.to_vec(),
         }

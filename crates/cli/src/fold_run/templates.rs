@@ -27,22 +27,38 @@ fn read_one(argument: &str) -> anyhow::Result<Template> {
     let Parts { file, chain, mapping } = split(argument, |file| Path::new(file).is_file());
     let limits = msa::Limits::default();
     let bytes = msa::read(Path::new(file), &limits).map_err(bad_input)?;
-    let structure = structure::read(&bytes, None, &structure::Limits::default())
-        .map_err(|e| bad_input(format!("{file}:{e}")))?;
-    let mut hashed = vec![bytes];
-    let mapping = match mapping {
-        None => None,
-        Some(file) => {
+    let name = Path::new(file).file_name().and_then(|n| n.to_str()).unwrap_or(file);
+    let mapping = mapping
+        .map(|file| {
             let bytes = msa::read(Path::new(file), &limits).map_err(bad_input)?;
-            let mapping = mapping::parse(file, &bytes).map_err(bad_input)?;
-            hashed.push(bytes);
-            Some(mapping)
-        }
-    };
-    let hash = super::receipt::sha256(hashed.iter().map(Vec::as_slice));
-    let key = format!("{hash}:{}", chain.unwrap_or(""));
-    let name = Path::new(file).file_name().and_then(|n| n.to_str()).unwrap_or(file).to_string();
-    Ok(Template { name, chain: chain.map(String::from), structure, mapping, key })
+            Ok::<_, anyhow::Error>((mapping::parse(file, &bytes).map_err(bad_input)?, bytes))
+        })
+        .transpose()?;
+    let template = Template::parse(name, file, &bytes, chain)?;
+    Ok(match mapping {
+        None => template,
+        Some((mapping, text)) => Template {
+            key: key([bytes.as_slice(), text.as_slice()], chain),
+            mapping: Some(mapping),
+            ..template
+        },
+    })
+}
+
+fn key<'a>(files: impl IntoIterator<Item = &'a [u8]>, chain: Option<&str>) -> String {
+    format!("{}:{}", super::receipt::sha256(files), chain.unwrap_or(""))
+}
+
+impl Template {
+    /// A structure, PDB or mmCIF; `place` is what messages call it.
+    ///
+    /// # Errors  bad input, naming the place.
+    pub fn parse(name: &str, place: &str, bytes: &[u8], chain: Option<&str>) -> anyhow::Result<Self> {
+        let structure = structure::read(bytes, None, &structure::Limits::default())
+            .map_err(|e| bad_input(format!("{place}:{e}")))?;
+        let (name, key) = (name.to_string(), key([bytes], chain));
+        Ok(Self { name, chain: chain.map(String::from), structure, mapping: None, key })
+    }
 }
 
 /// An argument taken apart.
