@@ -3,5 +3,6 @@
 mod blobs;
 mod churn;
 mod crash;
+mod postgres;
 mod sqlite;
 mod suite;
