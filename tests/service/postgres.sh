@@ -74,7 +74,7 @@ kill)
     ;;
 start)
     $as "$bin/pg_ctl" -D "$folder/mortal" -l "$folder/mortal.log" -w -t 60 \\
-        -o "-p $mortal -h 127.0.0.1 -k $folder -c fsync=${FSYNC:-on} -c max_connections=200" start >/dev/null
+        -o "-p $mortal -h 127.0.0.1 -k $folder -c fsync=${FSYNC:-on} -c max_connections=200" start >/dev/null 2>>"$folder/mortal.log"
     ;;
 *) echo "ctl: expected kill or start, found \$1" >&2; exit 2 ;;
 esac

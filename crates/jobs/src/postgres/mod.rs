@@ -52,7 +52,7 @@ impl PostgresOptions {
             server: server.into(),
             schema: "foldry".into(),
             connections: 12,
-            patience: Duration::from_secs(30),
+            patience: Duration::from_secs(10),
             clock: None,
             probe: None,
         }

@@ -143,7 +143,7 @@ impl Runner {
         })
     }
 
-    fn silent(&self, what: &'static str) -> Error {
+    pub(super) fn silent(&self, what: &'static str) -> Error {
         let kind = std::io::ErrorKind::TimedOut;
         let silence = std::io::Error::new(kind, format!("no answer within {:?}", self.patience));
         unavailable(what, Arc::new(sqlx::Error::Io(silence)), &self.place)

@@ -4,5 +4,6 @@ mod blobs;
 mod churn;
 mod crash;
 mod postgres;
+mod proxy;
 mod sqlite;
 mod suite;
