@@ -3,5 +3,7 @@
 mod blobs;
 mod churn;
 mod crash;
+mod postgres;
+mod proxy;
 mod sqlite;
 mod suite;
