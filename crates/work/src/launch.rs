@@ -21,6 +21,14 @@ pub struct Launch {
     pub environment: Vec<(OsString, OsString)>,
 }
 
+/// What a child says of itself; it is ended again.
+/// # Errors  in words: it cannot be started, or is not ready in time.
+pub async fn describe(launch: &Launch, patience: Duration) -> Result<Engine, String> {
+    let (mut child, engine) = Child::start(launch, patience).await?;
+    child.end().await;
+    Ok(engine)
+}
+
 /// A child that reads takes a command at once.
 const SAY: Duration = Duration::from_secs(10);
 

@@ -17,7 +17,7 @@ mod progress;
 mod supervisor;
 
 pub use engine::{Engine, Model};
-pub use launch::Launch;
+pub use launch::{Launch, describe};
 pub use order::{Alignment, Options, Order, Template};
 pub use product::{Item, Product, Ranked};
 pub use progress::Progress;

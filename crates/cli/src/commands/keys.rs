@@ -86,7 +86,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 },
             )
             .map_err(bad_input)?;
-            eprintln!("NOTE  key {} of tenant {} in {}; it is shown only now", key.id, key.tenant, file.display());
+            eprintln!(
+                "NOTE  key {} of tenant {} in {}; it is shown only now",
+                key.id,
+                key.tenant,
+                file.display()
+            );
             println!("{token}");
         }
         What::List { json } => {

@@ -29,5 +29,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     // Few threads: what takes a processor is done by children, parsing on threads of its own.
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(serve(settings))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(serve(settings))
 }

@@ -30,5 +30,9 @@ pub struct Args {
 /// Works until it is told to stop.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let settings = Settings::new(args.given.with_file(args.settings.as_deref())?)?;
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work(settings))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(work(settings))
 }

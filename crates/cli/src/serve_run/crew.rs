@@ -18,42 +18,27 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// Starts them.
+    /// Starts them, named after the server.
     ///
     /// # Errors  if this program's own file cannot be found.
     pub fn start(
         settings: &Settings,
+        server: &str,
         store: &Arc<dyn JobStore>,
         blobs: &Blobs,
         engine: &watch::Sender<Option<Engine>>,
     ) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let launch = launch(settings)?;
         let (wish, _) = watch::channel(Wish::Work);
         let mut tasks = JoinSet::new();
-        let run = whoami();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        // Each child gets its share of the cores, unless the operator says otherwise.
-        let threads = (cores / settings.workers.max(1) as usize).max(1).to_string();
-        let environment = match std::env::var_os("RAYON_NUM_THREADS") {
-            Some(_) => Vec::new(),
-            None => vec![("RAYON_NUM_THREADS".into(), threads.into())],
-        };
         for number in 1..=settings.workers {
             let supervisor = Supervisor {
                 store: store.clone(),
                 blobs: blobs.clone(),
-                launch: Launch {
-                    program: program.clone(),
-                    arguments: settings.offer.arguments(),
-                    environment: environment.clone(),
-                },
-                name: format!("{run}/{number}"),
+                launch: launch.clone(),
+                name: format!("{server}/{number}"),
                 scratch: settings.data.join("scratch").join(number.to_string()),
-                times: Times {
-                    beat: settings.policy.lease / 4,
-                    job: settings.job,
-                    ..Times::default()
-                },
+                times: Times { beat: settings.policy.lease / 4, job: settings.job, ..Times::default() },
             };
             tasks.spawn(supervisor.run(engine.clone(), wish.subscribe()));
         }
@@ -65,17 +50,19 @@ impl Crew {
         self.wish.send_replace(Wish::Drain(Instant::now() + self.drain));
         while self.tasks.join_next().await.is_some() {}
     }
-
-    /// Lasts as long as anybody works; none ends by itself.
-    pub async fn ended(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
-    }
 }
 
-/// Who this process is among all that share a store: host, process and time, as a host's name may be another's and a
-/// process's number comes again.
-pub fn whoami() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let since = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-    format!("{host}.{}.{since}", std::process::id())
+/// How a child is started.
+///
+/// # Errors  if this program's own file cannot be found.
+pub fn launch(settings: &Settings) -> anyhow::Result<Launch> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Each child gets its share of the cores, unless the operator says otherwise.
+    let threads = (cores / settings.workers.max(1) as usize).max(1).to_string();
+    let environment = match std::env::var_os("RAYON_NUM_THREADS") {
+        Some(_) => Vec::new(),
+        None => vec![("RAYON_NUM_THREADS".into(), threads.into())],
+    };
+    Ok(Launch { program, arguments: settings.offer.arguments(), environment })
 }

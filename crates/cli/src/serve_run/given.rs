@@ -191,7 +191,8 @@ mod as_text {
             self.name().into()
         }
         fn of_text(text: &str) -> Result<Self, String> {
-            clap::ValueEnum::from_str(text, false).map_err(|_| format!("expected f32 or bf16, found `{text}`"))
+            clap::ValueEnum::from_str(text, false)
+                .map_err(|_| format!("expected f32 or bf16, found `{text}`"))
         }
     }
 
@@ -224,7 +225,10 @@ mod tests {
         let text = "listen = \"127.0.0.1:90\"\nworkers = 3\ndevice = \"cuda:1\"\nmodel = [\"mini\"]\n";
         let flags = Given { workers: Some(0), dtype: Some(Precision::Bf16), ..Given::default() };
         let all = with(text, flags).unwrap();
-        assert_eq!((all.workers, all.listen.unwrap().port(), all.device), (Some(0), 90, Some(Choice::Cuda(1))));
+        assert_eq!(
+            (all.workers, all.listen.unwrap().port(), all.device),
+            (Some(0), 90, Some(Choice::Cuda(1)))
+        );
         assert_eq!((all.dtype, all.model), (Some(Precision::Bf16), Some(vec!["mini".to_string()])));
     }
 

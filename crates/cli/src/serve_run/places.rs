@@ -1,39 +1,78 @@
 //! Opens the queue and the blobs.
 
 use super::settings::{BlobPlace, Settings, StorePlace};
-use anyhow::Context;
-use jobs::{Blobs, JobStore, Options, Reap, SqliteStore};
+use crate::failure::bad_input;
+use jobs::{Blobs, JobStore, Options, PostgresOptions, PostgresStore, Reap, SqliteStore};
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
+
+/// A server's own folder, held by one process at a time.
+pub struct Place {
+    /// Who this server is among all that share a store. It keeps this name over restarts: the same folder on the same host.
+    pub name: String,
+    _lock: File,
+}
+
+impl Place {
+    /// Takes the folder; makes it if it is not there.
+    ///
+    /// # Errors  bad input: it cannot be made, or another server has it.
+    pub fn take(data: &Path) -> anyhow::Result<Self> {
+        let at = |error: std::io::Error| bad_input(format!("--data {}: {error}", data.display()));
+        std::fs::create_dir_all(data).map_err(at)?;
+        let lock = File::options().create(true).append(true).open(data.join("lock")).map_err(at)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let data = data.display();
+                return Err(bad_input(format!(
+                    "--data {data}: expected no other server or worker on it, found one"
+                )));
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(at(error)),
+        }
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let folder = data.canonicalize().map_err(at)?;
+        let digest = jobs::Digest::of(folder.as_os_str().as_encoded_bytes()).to_string();
+        Ok(Self { name: format!("{host}-{}", &digest[..8]), _lock: lock })
+    }
+}
 
 /// The queue, and how it is closed.
 pub enum Store {
     /// In a file.
     File(Arc<SqliteStore>),
+    /// In a database.
+    Postgres(Arc<PostgresStore>),
 }
 
 impl Store {
     /// Opens it, and takes back what a server that was killed left running.
     ///
     /// # Errors  what the store says, naming the place.
-    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let options = Options { policy: settings.policy.clone(), ..Options::default() };
-        match &settings.store {
+    pub async fn open(settings: &Settings, place: &Place) -> anyhow::Result<Self> {
+        let policy = settings.policy.clone();
+        let store = match &settings.store {
             StorePlace::File(file) => {
-                std::fs::create_dir_all(&settings.data)
-                    .with_context(|| settings.data.display().to_string())?;
-                let store = SqliteStore::open(file, options).await?;
-                // All workers were this server's children, and it is gone.
-                while !store.reap(Reap::Boot).await?.is_empty() {}
-                Ok(Self::File(Arc::new(store)))
+                let options = Options { policy, ..Options::default() };
+                Self::File(Arc::new(SqliteStore::open(file, options).await?))
             }
-            StorePlace::Postgres(_) => anyhow::bail!("postgres is not in this version"),
-        }
+            StorePlace::Postgres(url) => {
+                let options = PostgresOptions { policy, ..PostgresOptions::new(&place.name) };
+                Self::Postgres(Arc::new(PostgresStore::open(url, options).await?))
+            }
+        };
+        // Workers of this server were its children, and it is gone; of others this ends nothing.
+        while !store.shared().reap(Reap::Boot).await?.is_empty() {}
+        Ok(store)
     }
 
     /// For whoever uses it.
     pub fn shared(&self) -> Arc<dyn JobStore> {
         match self {
             Self::File(store) => store.clone(),
+            Self::Postgres(store) => store.clone(),
         }
     }
 
@@ -41,6 +80,7 @@ impl Store {
     pub async fn close(&self) {
         match self {
             Self::File(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `foldry serve`: accepts jobs and has them folded.
 
-use super::crew::Crew;
-use super::places::{Store, blobs};
+use super::crew::{Crew, launch};
+use super::places::{Place, Store, blobs};
 use super::settings::Settings;
 use super::stop::Stop;
 use super::{logs, upkeep};
@@ -9,26 +9,28 @@ use crate::failure::{Interrupted, bad_input};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use work::Times;
 
 /// Serves until it is told to stop. Jobs then get their time to end while clients may still ask for them.
 ///
-/// # Errors  bad input: an address that cannot be had, a file of keys that cannot be read. What the store says.
+/// # Errors  bad input: an address that cannot be had, a file of keys that cannot be read, a model that cannot be
+/// folded with. What the store says.
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     logs::begin(settings.log);
     let mut stop = Stop::listen()?;
-    let keys = match &settings.keys {
-        Some(file) => Some(api::Keys::open(file).map_err(bad_input)?),
-        None => None,
-    };
+    let keys = settings.keys.as_deref().map(api::Keys::open).transpose().map_err(bad_input)?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| bad_input(format!("--listen {}: {error}", settings.listen)))?;
-    let store = Store::open(&settings).await?;
+    let place = Place::take(&settings.data)?;
+    let store = Store::open(&settings, &place).await?;
     let blobs = blobs(&settings)?;
+    // What cannot be folded with is found now, not at the first job.
+    let engine = work::describe(&launch(&settings)?, Times::default().start).await.map_err(bad_input)?;
     let metrics = Arc::new(api::Metrics::default());
     let metered: Arc<dyn jobs::JobStore> = Arc::new(api::Metered::new(store.shared(), metrics.clone()));
-    let (engine_sender, engine) = watch::channel(None);
-    let crew = Crew::start(&settings, &metered, &blobs, &engine_sender)?;
+    let (engine_sender, engine) = watch::channel(Some(engine));
+    let crew = Crew::start(&settings, &place.name, &metered, &blobs, &engine_sender)?;
     let app = api::App {
         store: metered.clone(),
         blobs: blobs.clone(),
@@ -45,9 +47,13 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     ];
     let (end, ended) = watch::channel(false);
     tracing::info!(address = %listener.local_addr()?, workers = settings.workers, "serve.ready");
-    let server = tokio::spawn(api::serve(listener, app, ended));
+    let mut server = tokio::spawn(api::serve(listener, app, ended));
 
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        // It accepts nothing any more; running jobs get their time all the same.
+        ended = &mut server => tracing::error!(?ended, "serve.broken"),
+    }
     tracing::info!(seconds = settings.drain.as_secs(), "serve.drain");
     tokio::select! {
         () = crew.drain() => {}
@@ -55,9 +61,11 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         () = stop.asked() => return Err(Interrupted.into()),
     }
     end.send_replace(true);
-    tokio::select! {
-        ended = server => ended??,
-        () = stop.asked() => return Err(Interrupted.into()),
+    if !server.is_finished() {
+        tokio::select! {
+            ended = server => ended??,
+            () = stop.asked() => return Err(Interrupted.into()),
+        }
     }
     upkeep.iter().for_each(tokio::task::JoinHandle::abort);
     store.close().await;

@@ -103,9 +103,10 @@ impl Settings {
         let quotas = Quotas {
             queued: given.queued.unwrap_or(usual.quotas.queued),
             running: given.running.unwrap_or(usual.quotas.running),
-            ..usual.quotas
+            weight_per_day: given.residues_per_day.unwrap_or(usual.quotas.weight_per_day),
         };
-        let retention = given.keep_days.map_or(usual.retention, |days| Duration::from_secs(days.saturating_mul(DAY)));
+        let retention =
+            given.keep_days.map_or(usual.retention, |days| Duration::from_secs(days.saturating_mul(DAY)));
         let policy = Policy {
             lease: given.lease.map_or(usual.lease, Duration::from_secs),
             retention,
@@ -120,7 +121,9 @@ impl Settings {
             rows: given.max_rows.unwrap_or(bounds.rows),
             body: given.max_body.map_or(bounds.body, |mib| mib.saturating_mul(MIB)),
             requests_per_second: given.requests_per_second.or(bounds.requests_per_second),
-            disk_reserve: given.disk_reserve.map_or(bounds.disk_reserve, |mib| mib.saturating_mul(MIB as u64)),
+            disk_reserve: given
+                .disk_reserve
+                .map_or(bounds.disk_reserve, |mib| mib.saturating_mul(MIB as u64)),
             origins: given.origins.unwrap_or_default(),
             private_webhooks: given.private_webhooks.unwrap_or(false),
             esm_b_factor: given.esm_b_factor.unwrap_or(bounds.esm_b_factor),
@@ -130,6 +133,10 @@ impl Settings {
         if !(limits.esm_b_factor.is_finite() && limits.esm_b_factor > 0.0) {
             let found = limits.esm_b_factor;
             return Err(bad_input(format!("--esm-b-factor: expected more than 0, found {found}")));
+        }
+        let wrong = |origin: &&String| !origin.starts_with("https://") && !origin.starts_with("http://");
+        if let Some(origin) = limits.origins.iter().find(wrong) {
+            return Err(bad_input(format!("--origins: expected https://NAME, found {origin}")));
         }
         Ok(Self {
             listen,
@@ -199,7 +206,8 @@ mod tests {
     #[test]
     fn a_password_is_not_repeated() {
         let folder = tempfile::tempdir().unwrap();
-        let wrong = Given { store: Some("mysql://u:hush@h/d".into()), ..given("127.0.0.1:80", folder.path()) };
+        let wrong =
+            Given { store: Some("mysql://u:hush@h/d".into()), ..given("127.0.0.1:80", folder.path()) };
         let refused = Settings::new(wrong).unwrap_err().to_string();
         assert!(refused.contains("postgres://") && !refused.contains("hush"), "{refused}");
     }

@@ -1,7 +1,7 @@
 //! `foldry worker`: folds what another machine's server accepted.
 
 use super::crew::Crew;
-use super::places::{Store, blobs};
+use super::places::{Place, Store, blobs};
 use super::settings::{Settings, StorePlace};
 use super::stop::Stop;
 use super::{logs, upkeep};
@@ -19,10 +19,11 @@ pub async fn work(settings: Settings) -> anyhow::Result<()> {
     }
     logs::begin(settings.log);
     let mut stop = Stop::listen()?;
-    let store = Store::open(&settings).await?;
+    let place = Place::take(&settings.data)?;
+    let store = Store::open(&settings, &place).await?;
     let blobs = blobs(&settings)?;
     let shared = store.shared();
-    let crew = Crew::start(&settings, &shared, &blobs, &watch::channel(None).0)?;
+    let crew = Crew::start(&settings, &place.name, &shared, &blobs, &watch::channel(None).0)?;
     // Any of the machines may find that another is gone.
     let reaper = tokio::spawn(upkeep::reap(shared));
     stop.asked().await;

@@ -31,7 +31,7 @@ struct Ledger {
 
 fn body(number: usize, alignment: &str) -> Value {
     // Each its own seed, so that none is answered from another's result.
-    json!({"name": "c", "alignment": alignment, "options": {"seed": number, "recycles": number % 3}, "max_attempts": 1000})
+    json!({"name": "c", "alignment": alignment, "options": {"seed": number, "recycles": number % 3}, "max_attempts": 20})
 }
 
 /// Submits and cancels until it is told to stop. A request that got no answer is made again with its key.
@@ -76,7 +76,8 @@ fn nothing_accepted_is_lost_when_servers_and_workers_are_killed() {
     let address = Arc::new(Mutex::new(server.address.clone()));
     let (ledger, stop) = (Arc::new(Mutex::new(Ledger::default())), Arc::new(AtomicBool::new(false)));
     let submitting = {
-        let (address, ledger, stop, alignment) = (address.clone(), ledger.clone(), stop.clone(), alignment.clone());
+        let (address, ledger, stop, alignment) =
+            (address.clone(), ledger.clone(), stop.clone(), alignment.clone());
         std::thread::spawn(move || client(&address, &ledger, &stop, &alignment))
     };
     let mut random = Random(count("FOLDRY_SEED", 11) as u64);
@@ -122,7 +123,8 @@ fn nothing_accepted_is_lost_when_servers_and_workers_are_killed() {
         // One end, and nothing after it.
         let events = client.events(id, None, |_| false);
         let ends = events.iter().filter(|event| {
-            event.kind == "state" && ["succeeded", "failed", "cancelled"].iter().any(|end| event.data["state"] == *end)
+            event.kind == "state"
+                && ["succeeded", "failed", "cancelled"].iter().any(|end| event.data["state"] == *end)
         });
         assert_eq!(ends.count(), 1, "{key}");
         *states.entry(state).or_default() += 1;

@@ -24,7 +24,10 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -120,14 +123,20 @@ impl Client {
     }
 
     /// Events after one, until `wanted` says that it is enough or the stream ends.
-    pub fn events(&self, id: &str, after: Option<&str>, mut wanted: impl FnMut(&Event) -> bool) -> Vec<Event> {
+    pub fn events(
+        &self,
+        id: &str,
+        after: Option<&str>,
+        mut wanted: impl FnMut(&Event) -> bool,
+    ) -> Vec<Event> {
         let mut request = self.agent.get(format!("{}/v1/jobs/{id}/events", self.base));
         for (name, value) in self.own().chain(after.map(|id| ("Last-Event-ID", id))) {
             request = request.header(name, value);
         }
         let response = request.call().unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let (mut events, mut event) = (Vec::new(), Event { id: String::new(), kind: String::new(), data: Value::Null });
+        let (mut events, mut event) =
+            (Vec::new(), Event { id: String::new(), kind: String::new(), data: Value::Null });
         for line in BufReader::new(response.into_body().into_reader()).lines() {
             let line = line.unwrap();
             if let Some((name, value)) = line.split_once(": ").filter(|(name, _)| !name.is_empty()) {
@@ -140,7 +149,10 @@ impl Client {
             } else if line.is_empty() && !event.kind.is_empty() {
                 let id = event.id.clone();
                 let enough = wanted(&event);
-                events.push(std::mem::replace(&mut event, Event { id, kind: String::new(), data: Value::Null }));
+                events.push(std::mem::replace(
+                    &mut event,
+                    Event { id, kind: String::new(), data: Value::Null },
+                ));
                 if enough {
                     break;
                 }
@@ -156,10 +168,12 @@ impl Client {
 
 fn answer(done: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
     let mut response = done.map_err(|error| error.to_string())?;
-    let headers = response.headers().iter().map(|(name, value)| {
-        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let (status, headers) = (response.status().as_u16(), headers.collect());
-    let body = response.body_mut().with_config().limit(1 << 28).read_to_vec().map_err(|error| error.to_string())?;
+    let body =
+        response.body_mut().with_config().limit(1 << 28).read_to_vec().map_err(|error| error.to_string())?;
     Ok(Answer { status, headers, body })
 }

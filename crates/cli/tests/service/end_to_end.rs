@@ -27,11 +27,15 @@ fn a_job_becomes_the_bytes_of_foldry_fold() {
     let events = client.events(&id, None, |_| false);
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("state", "end"));
-    let passes: Vec<&Value> = events.iter().filter(|event| event.kind == "pass").map(|event| &event.data).collect();
+    let passes: Vec<&Value> =
+        events.iter().filter(|event| event.kind == "pass").map(|event| &event.data).collect();
     assert_eq!(passes.iter().map(|pass| pass["pass"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(passes.iter().all(|pass| pass["mean_plddt"].as_f64().unwrap() > 1.0));
     let coverage = kinds.iter().position(|kind| *kind == "coverage").unwrap();
-    assert!(coverage < kinds.iter().position(|kind| *kind == "pass").unwrap(), "coverage comes before folding");
+    assert!(
+        coverage < kinds.iter().position(|kind| *kind == "pass").unwrap(),
+        "coverage comes before folding"
+    );
     // From the middle on, the same again.
     let middle = &events[events.len() / 2];
     let rest = client.events(&id, Some(&middle.id), |_| false);
@@ -43,7 +47,15 @@ fn a_job_becomes_the_bytes_of_foldry_fold() {
     assert_eq!(job["state"], "succeeded", "{job}");
     let pdb = client.get(&format!("/v1/jobs/{id}/result"), &[("Accept", "chemical/x-pdb")]);
     let fold = Command::new(env!("CARGO_BIN_EXE_foldry"))
-        .args(["fold", root("data/examples/4mo0_A.a3m").to_str().unwrap(), "--seed", "3", "--recycles", "2", "-o"])
+        .args([
+            "fold",
+            root("data/examples/4mo0_A.a3m").to_str().unwrap(),
+            "--seed",
+            "3",
+            "--recycles",
+            "2",
+            "-o",
+        ])
         .arg(folder.path().join("out"))
         .env("FOLDRY_WEIGHTS", folder.path().join("none"))
         .output()

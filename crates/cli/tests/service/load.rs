@@ -44,7 +44,11 @@ fn submits_are_answered_in_time_while_jobs_are_folded() {
     let folded = client.get("/v1/jobs?state=succeeded&limit=1", &[]).json()["jobs"].as_array().unwrap().len();
     println!(
         "{} submits, {RATE} a second: p50 {:?}, p99 {:?}, p99.9 {:?}, most {:?}",
-        waits.len(), at(0.5), at(0.99), at(0.999), at(1.0)
+        waits.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
     );
     assert!(folded > 0, "nothing was folded meanwhile");
     assert!(at(0.99) < Duration::from_millis(100) && at(0.999) < Duration::from_millis(500));

@@ -17,5 +17,7 @@ fn root(path: &str) -> PathBuf {
 
 /// A count from the environment.
 fn count(name: &str, usual: usize) -> usize {
-    std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, found {text}")))
+    std::env::var(name).map_or(usual, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, found {text}"))
+    })
 }

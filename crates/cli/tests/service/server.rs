@@ -39,6 +39,7 @@ impl Setup {
             .unwrap();
         let (send, lines) = mpsc::channel();
         let from = BufReader::new(process.stderr.take().unwrap());
+        let mut server = Server { process, address: String::new(), lines, said: Vec::new() };
         std::thread::spawn(move || {
             for line in from.lines().map_while(Result::ok) {
                 if send.send(line).is_err() {
@@ -46,15 +47,15 @@ impl Setup {
                 }
             }
         });
-        let (end, mut said) = (Instant::now() + Duration::from_secs(60), Vec::new());
+        let end = Instant::now() + Duration::from_secs(60);
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let line = lines.recv_timeout(left).unwrap_or_else(|_| panic!("not ready: {said:#?}"));
-            said.push(line.clone());
+            let Ok(line) = server.lines.recv_timeout(left) else { panic!("not ready: {:#?}", server.said) };
+            server.said.push(line.clone());
             if line.contains("serve.ready") {
                 let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
-                let address = address.unwrap_or_else(|| panic!("no address in {line}")).to_owned();
-                return Server { process, address, lines, said };
+                server.address = address.unwrap_or_else(|| panic!("no address in {line}")).to_owned();
+                return server;
             }
         }
     }
