@@ -1,0 +1,175 @@
+// The structure in 3D. Mol*'s canvas and its cartoon only: no plugin and none of its React interface, so that nothing
+// asks for styles or code that the policy forbids, and a third of the bytes are left.
+
+import { Canvas3D, Canvas3DContext } from "molstar/lib/mol-canvas3d/canvas3d.js";
+import { parsePDB } from "molstar/lib/mol-io/reader/pdb/parser.js";
+import { trajectoryFromPDB } from "molstar/lib/mol-model-formats/structure/pdb.js";
+import { Structure, StructureElement, StructureProperties, Unit } from "molstar/lib/mol-model/structure.js";
+import type { StructureRepresentation } from "molstar/lib/mol-repr/structure/representation.js";
+import { CartoonRepresentationProvider } from "molstar/lib/mol-repr/structure/representation/cartoon.js";
+import { Representation } from "molstar/lib/mol-repr/representation.js";
+import { UniformSizeThemeProvider } from "molstar/lib/mol-theme/size/uniform.js";
+import { ColorTheme } from "molstar/lib/mol-theme/color.js";
+import { SizeTheme } from "molstar/lib/mol-theme/size.js";
+import { EveryLoci, Loci } from "molstar/lib/mol-model/loci.js";
+import { OrderedSet } from "molstar/lib/mol-data/int.js";
+import { Quat, Vec3 } from "molstar/lib/mol-math/linear-algebra.js";
+import { SyncRuntimeContext } from "molstar/lib/mol-task/execution/synchronous.js";
+import { Task } from "molstar/lib/mol-task/index.js";
+import { AssetManager } from "molstar/lib/mol-util/assets.js";
+import { Color } from "molstar/lib/mol-util/color/index.js";
+import { ErrorContext } from "molstar/lib/mol-util/error-context.js";
+import { MarkerAction } from "molstar/lib/mol-util/marker-action.js";
+import { resizeCanvas } from "molstar/lib/mol-canvas3d/util.js";
+import { PlddtTheme } from "./theme.js";
+
+export interface Span {
+  from: number;
+  to: number;
+}
+
+export interface Viewer {
+  /** Draws a structure instead of the one before. */
+  show(pdb: string): Promise<void>;
+  /** Marks these residues, and no others. */
+  select(spans: readonly Span[]): void;
+  /** Marks one residue lightly, or none. */
+  point(residue: number | null): void;
+  onPoint(listener: (residue: number | null) => void): void;
+  onPick(listener: (residue: number | null) => void): void;
+  /** Turns the view, radians to the right and down. */
+  turn(right: number, down: number): void;
+  /** Above 1 is nearer. */
+  zoom(factor: number): void;
+  /** All of it, as at first. */
+  reset(): void;
+  background(colour: number): void;
+  dispose(): void;
+}
+
+type Cartoon = StructureRepresentation<any>;
+
+export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewer {
+  const assets = new AssetManager();
+  const fit = () => {
+    // Through the style sheet's box; Mol* asks for pixels.
+    resizeCanvas(canvas, box, devicePixelRatio > 2 ? 2 / devicePixelRatio : 1);
+  };
+  fit();
+  const context = Canvas3DContext.fromCanvas(canvas, assets, { preserveDrawingBuffer: true }, { transparency: "blended" });
+  const canvas3d = Canvas3D.create(context, {
+    camera: { helper: { axes: { name: "off", params: {} } } } as never,
+    cameraFog: { name: "off", params: {} },
+    multiSample: { mode: "temporal", sampleLevel: 2, reduceFlicker: true, reuseOcclusion: true },
+    renderer: { selectColor: Color(0xd6007f), highlightColor: Color(0xd6007f), selectStrength: 0.35, highlightStrength: 0.25 } as never,
+    marking: { selectEdgeColor: Color(0xd6007f), highlightEdgeColor: Color(0xd6007f) } as never,
+  });
+  canvas3d.setProps({ postprocessing: { occlusion: { name: "off", params: {} }, bloom: { name: "off", params: {} } } } as never);
+  canvas3d.animate();
+  const resized = new ResizeObserver(() => {
+    fit();
+    canvas3d.requestResize();
+  });
+  resized.observe(box);
+
+  let structure: Structure | undefined;
+  let cartoon: Cartoon | undefined;
+  let selected: readonly Span[] = [];
+  let pointed: number | null = null;
+  const themes = { colorThemeRegistry: ColorTheme.createRegistry(), sizeThemeRegistry: SizeTheme.createRegistry() };
+
+  const lociOf = (spans: readonly Span[]): Loci => {
+    if (!structure) return EveryLoci;
+    const elements: { unit: Unit; indices: OrderedSet<StructureElement.UnitIndex> }[] = [];
+    for (const unit of structure.units) {
+      const indices: StructureElement.UnitIndex[] = [];
+      for (let i = 0; i < unit.elements.length; i++) {
+        const number = residueOf(unit, i);
+        if (spans.some((span) => number >= span.from && number <= span.to)) indices.push(i as StructureElement.UnitIndex);
+      }
+      if (indices.length) elements.push({ unit, indices: OrderedSet.ofSortedArray(indices) });
+    }
+    return StructureElement.Loci(structure, elements);
+  };
+  const residueOf = (unit: Unit, index: number): number => {
+    const location = StructureElement.Location.create(structure!, unit, unit.elements[index]!);
+    return StructureProperties.residue.auth_seq_id(location);
+  };
+  const mark = (loci: Loci, action: MarkerAction) => {
+    if (cartoon) canvas3d.mark({ loci, repr: cartoon }, action);
+  };
+  const drawMarks = () => {
+    mark(EveryLoci, MarkerAction.Deselect);
+    mark(EveryLoci, MarkerAction.RemoveHighlight);
+    if (selected.length) mark(lociOf(selected), MarkerAction.Select);
+    if (pointed !== null) mark(lociOf([{ from: pointed, to: pointed }]), MarkerAction.Highlight);
+  };
+  const residueAt = ({ loci }: Representation.Loci): number | null => {
+    if (!StructureElement.Loci.is(loci) || StructureElement.Loci.isEmpty(loci)) return null;
+    const first = loci.elements[0]!;
+    return residueOf(first.unit, OrderedSet.getAt(first.indices, 0));
+  };
+
+  return {
+    async show(pdb) {
+      const parsed = await parsePDB(pdb).run();
+      if (parsed.isError) throw new Error(parsed.message);
+      const trajectory = await trajectoryFromPDB(parsed.result).run();
+      const model = await Task.resolveInContext(trajectory.getFrameAtIndex(0), SyncRuntimeContext);
+      structure = Structure.ofModel(model);
+      const custom = { runtime: SyncRuntimeContext, assetManager: assets, errorContext: new ErrorContext() };
+      await CartoonRepresentationProvider.ensureCustomProperties!.attach(custom, structure);
+      const next = CartoonRepresentationProvider.factory({ webgl: canvas3d.webgl, ...themes }, CartoonRepresentationProvider.getParams);
+      next.setTheme({
+        color: PlddtTheme.factory({ structure }, {}),
+        size: UniformSizeThemeProvider.factory({ structure }, UniformSizeThemeProvider.defaultValues),
+      });
+      await next.createOrUpdate({ ...CartoonRepresentationProvider.defaultValues, quality: "auto" }, structure).run();
+      const first = !cartoon;
+      if (cartoon) {
+        canvas3d.remove(cartoon);
+        cartoon.destroy();
+      }
+      cartoon = next;
+      canvas3d.add(next);
+      canvas3d.commit(true);
+      // A change of model keeps the view: the models are superposed or nearly so.
+      canvas3d.requestCameraReset(first ? { durationMs: 0 } : { durationMs: 250 });
+      drawMarks();
+    },
+    select(spans) {
+      selected = spans;
+      drawMarks();
+    },
+    point(residue) {
+      if (residue === pointed) return;
+      pointed = residue;
+      drawMarks();
+    },
+    onPoint: (listener) => void canvas3d.interaction.hover.subscribe((event) => listener(residueAt(event.current))),
+    onPick: (listener) => void canvas3d.interaction.click.subscribe((event) => listener(residueAt(event.current))),
+    turn(right, down) {
+      const { position, target, up } = canvas3d.camera.getSnapshot();
+      const eye = Vec3.sub(Vec3(), position, target);
+      const side = Vec3.normalize(Vec3(), Vec3.cross(Vec3(), up, eye));
+      const turn = Quat.multiply(Quat(), Quat.setAxisAngle(Quat(), up, -right), Quat.setAxisAngle(Quat(), side, -down));
+      Vec3.transformQuat(eye, eye, turn);
+      canvas3d.camera.setState({ position: Vec3.add(Vec3(), target, eye), up: Vec3.transformQuat(Vec3(), up, turn) }, 0);
+      canvas3d.requestDraw();
+    },
+    zoom(factor) {
+      const { position, target } = canvas3d.camera.getSnapshot();
+      const eye = Vec3.scale(Vec3(), Vec3.sub(Vec3(), position, target), 1 / factor);
+      canvas3d.camera.setState({ position: Vec3.add(Vec3(), target, eye) }, 0);
+      canvas3d.requestDraw();
+    },
+    reset: () => canvas3d.requestCameraReset({ durationMs: 250 }),
+    background: (colour) => canvas3d.setProps({ renderer: { backgroundColor: Color(colour) } }),
+    dispose() {
+      resized.disconnect();
+      cartoon?.destroy();
+      canvas3d.dispose();
+      context.dispose();
+    },
+  };
+}
