@@ -7,6 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// A `T` that was an object.
+#[derive(Debug)]
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -108,9 +108,19 @@ fn finish(described: OpenApi) -> Value {
     let none = |name: &str| json!({"not": {"required": [name], "properties": {name: {"type": "string"}}}});
     document["components"]["schemas"]["NewJob"]["not"] =
         json!({"allOf": [none("sequence"), none("alignment")]});
+    for path in ["/foldSequence/v1/pdb/", "/foldSequence/v1/cif/"] {
+        let pattern =
+            document["components"]["schemas"]["NewJob"]["properties"]["sequence"]["pattern"].clone();
+        document["paths"][path]["post"]["requestBody"]["content"]["text/plain"]["schema"]["pattern"] =
+            pattern;
+    }
+    let file =
+        &mut document["paths"]["/v1/inputs"]["post"]["requestBody"]["content"]["application/octet-stream"];
+    file["schema"]["minLength"] = 1.into();
     for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
             describe_errors(operation);
+            describe_parameters(operation);
         }
     }
     document
@@ -139,6 +149,23 @@ fn describe_errors(operation: &mut Value) {
         let before = response["description"].as_str().unwrap_or("").to_owned();
         let comma = if before.is_empty() { "" } else { " " };
         response["description"] = format!("{before}{comma}`{}`: {}.", code.as_str(), code.title()).into();
+    }
+}
+
+/// A parameter that is not given is not there; it cannot be null.
+fn describe_parameters(operation: &mut Value) {
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        let kind = &mut parameter["schema"]["type"];
+        if let Some(kinds) = kind.as_array_mut() {
+            kinds.retain(|kind| kind != "null");
+            if let [one] = &kinds[..] {
+                *kind = one.clone();
+            }
+        }
+        if parameter["name"] == "Idempotency-Key" {
+            parameter["schema"]["pattern"] = "^[!-~]{1,255}$".into();
+            parameter["schema"]["example"] = "order-17".into();
+        }
     }
 }
 

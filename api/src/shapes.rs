@@ -52,10 +52,10 @@ pub struct NewJob {
 pub struct NewTemplate {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 200, example = "x.cif")]
+    #[schema(max_length = 200, example = "x.pdb")]
     pub name: Option<String>,
     /// PDB or mmCIF, as text.
-    #[schema(example = "data_x\n")]
+    #[schema(example = "ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00  0.00           C  \n")]
     pub structure: String,
     /// Its chain; the most similar one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use crate::app::Server;
 use crate::body::receive;
 use crate::caller::Caller;
 use crate::code::Code;
+use crate::object::Object;
 use crate::problem::{Problem, Result};
 use crate::routes::health::check;
 use crate::routes::result::product;
@@ -28,16 +29,21 @@ const NO_ERROR: &str = "no-handled-error";
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NimRequest {
     /// One chain.
-    #[schema(pattern = "^[A-Za-z]+$", example = "MKVLAAGIVGLLLAQPSWA")]
+    #[schema(
+        pattern = r"^[A-Za-z \t\r\n.-]*[A-Za-z][A-Za-z \t\r\n.-]*[* \t\r\n.-]*$",
+        example = "MKVLAAGIVGLLLAQPSWA"
+    )]
     sequence: String,
     /// Comes back with the answer.
-    #[schema(max_length = 200, example = "x")]
+    #[schema(example = "x")]
     input_id: Option<String>,
     /// By database and format: `{"uniref90": {"a3m": {"alignment": "…", "format": "a3m"}}}`. Rows of all are used.
-    #[schema(value_type = Option<Object>)]
-    alignments: Option<BTreeMap<String, BTreeMap<String, NimAlignment>>>,
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, NimAlignment>>>,
+        example = json!({"uniref90": {"a3m": {"alignment": ">q\nMKVLAAGIVGLLLAQPSWA\n", "format": "a3m"}}}))]
+    alignments: Option<BTreeMap<String, BTreeMap<String, Object<NimAlignment>>>>,
     /// Structures offered as templates.
-    explicit_templates: Option<Vec<NimTemplate>>,
+    #[schema(value_type = Option<Vec<NimTemplate>>)]
+    explicit_templates: Option<Vec<Object<NimTemplate>>>,
     /// Whether templates are used at all.
     use_templates: Option<bool>,
 }
@@ -51,6 +57,7 @@ pub(crate) struct NimAlignment {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NimTemplate {
     /// mmCIF or PDB.
+    #[schema(example = "ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00  0.00           C  \n")]
     structure: String,
     /// For people.
     name: Option<String>,
@@ -151,7 +158,7 @@ pub(crate) async fn predict(
 
 /// Whether the server can accept jobs, as NIM says it
 #[utoipa::path(get, path = "/v1/health/ready", operation_id = "nim_ready", tag = "drop-in",
-    responses((status = 200, description = "`true`.", body = bool)))]
+    responses((status = 200, description = "`true`.", body = bool, content_type = "application/json")))]
 pub(crate) async fn ready(State(server): State<Arc<Server>>) -> Result<Json<bool>> {
     check(&server).await?;
     Ok(Json(true))
@@ -187,18 +194,19 @@ fn new_job(request: NimRequest) -> Result<NewJob> {
             );
             return Err(Problem::new(Code::BadAlignment, detail).at("/alignments"));
         }
-        alignment.push_str(if alignment.is_empty() {
-            &found.alignment
-        } else {
-            without_query(&found.alignment)
-        });
+        let text = &found.0.alignment;
+        alignment.push_str(if alignment.is_empty() { text } else { without_query(text) });
         if !alignment.ends_with('\n') {
             alignment.push('\n');
         }
     }
     let templates =
         request.explicit_templates.filter(|_| request.use_templates != Some(false)).unwrap_or_default();
-    let template = |one: NimTemplate| NewTemplate { name: one.name, structure: one.structure, chain: None };
+    let template = |Object(one): Object<NimTemplate>| NewTemplate {
+        name: one.name,
+        structure: one.structure,
+        chain: None,
+    };
     let name = request.input_id.filter(|id| !id.is_empty()).unwrap_or_else(|| "nim".into());
     Ok(NewJob {
         name: Some(name.chars().take(100).collect()),

@@ -12,12 +12,29 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 /// Events read at a time: one at first, then more as long as they are short. So a slow reader keeps one long event in
 /// memory, or some short ones, beside the two parts that are on their way.
 const MOST: u32 = 64;
 /// Bytes of short events.
 const SHORT: usize = 16 << 10;
+
+/// One event.
+#[derive(ToSchema)]
+#[schema(as = Event)]
+#[allow(dead_code)] // for the description
+pub(crate) struct EventView {
+    /// Its number, 1, 2, 3 …; the end has the last one's.
+    #[schema(pattern = "^[0-9]+$", example = "3")]
+    id: String,
+    /// `state`, `stage`, `plan`, `note`, `coverage`, `block`, `pass` or `end`.
+    #[schema(example = "stage")]
+    event: String,
+    /// JSON with `at`, and what belongs to the kind.
+    #[schema(example = r#"{"at":"2026-11-28T09:30:00.250Z","stage":"network"}"#)]
+    data: String,
+}
 
 /// Follow a job
 ///
@@ -32,7 +49,7 @@ const SHORT: usize = 16 << 10;
         ("Last-Event-ID" = Option<i64>, Header, description = "Number of the last event that is known.", minimum = 0)
     ),
     responses((status = 200, description = "Events: `id`, `event` (`state`, `stage`, `plan`, `note`, `coverage`, `block`, \
-        `pass`, `end`) and `data` (JSON).", content_type = "text/event-stream", body = String))
+        `pass`, `end`) and `data` (JSON).", content_type = "text/event-stream", body = EventView))
 )]
 pub(crate) async fn events(
     State(server): State<Arc<Server>>,

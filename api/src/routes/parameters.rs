@@ -40,13 +40,17 @@ pub(crate) fn within(name: &str, value: u64, least: u64, most: u64) -> Result<u6
     Err(Problem::new(Code::BadParameter, format!("{name}: expected {least} to {most}, found {value}")))
 }
 
+fn is_key(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// The idempotency key, if there is one.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     let name = HeaderName::from_static("idempotency-key");
     let mut values = headers.get_all(&name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     match value.to_str() {
-        Ok(text) if (1..=255).contains(&text.len()) && values.next().is_none() => Ok(Some(text.to_owned())),
+        Ok(text) if is_key(text) && values.next().is_none() => Ok(Some(text.to_owned())),
         _ => {
             let detail = "Idempotency-Key: expected one of 1 to 255 visible characters, found another";
             Err(Problem::new(Code::BadHeader, detail))

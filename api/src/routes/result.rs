@@ -39,7 +39,6 @@ pub(crate) struct ResultParameters {
     params(
         ("id" = String, Path, description = "The job's id."),
         ResultParameters,
-        ("Accept" = Option<String>, Header, description = "Which form."),
         ("Range" = Option<String>, Header, description = "A part of a structure."),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` of this form.")
     ),

@@ -13,6 +13,8 @@ async fn the_page_is_served_under_its_own_addresses() {
     for path in ["/jobs/a/b", "/../Cargo.toml", "/assets/none.js", "/v1", "/v1/job"] {
         assert_eq!(server.get(path).await.problem().1, "not_found", "{path}");
     }
+    let packed = server.get_with("/", &[("accept-encoding", "gzip")]).await;
+    assert_eq!(packed.header("content-encoding"), if page.header("etag").is_empty() { "" } else { "gzip" });
     if page.header("content-type").starts_with("text/html") {
         let policy = page.header("content-security-policy");
         assert!(policy.contains("script-src 'self'") && policy.contains("default-src 'none'"), "{policy}");
