@@ -37,6 +37,9 @@ pub struct Offer {
     /// Numbers of the matrix products, see `foldry fold --help`.
     #[arg(long, value_enum, default_value = "f32")]
     pub dtype: Precision,
+    /// Priority of the process, 0 to 19, the lowest.
+    #[arg(long, value_name = "N", default_value_t = 19, value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub nice: i32,
 }
 
 impl Offer {
@@ -53,7 +56,7 @@ impl Offer {
 pub fn fold_for_a_server(offer: Offer) -> anyhow::Result<()> {
     // The server answers first, and of all processes this one is to end when memory does.
     // Neither is possible everywhere, and work goes on without.
-    let _ = rustix::process::nice(19);
+    let _ = rustix::process::nice(offer.nice);
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let mut desk = Desk::new(offer)?;
     work::pipe::serve(&mut desk)?;

@@ -59,6 +59,10 @@ pub struct Given {
     #[arg(long, value_enum, env = "FOLDRY_DTYPE", value_name = "DTYPE")]
     #[serde(skip_serializing_if = "Option::is_none", with = "as_text")]
     pub dtype: Option<Precision>,
+    /// Priority of folding processes, from 0 to 19, the lowest: requests are answered first [default: 19].
+    #[arg(long, env = "FOLDRY_NICE", value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
     /// Seconds that running jobs get to end in when the server is told to stop; then they go back to the queue [default: 30].
     #[arg(long, env = "FOLDRY_DRAIN", value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -95,6 +95,7 @@ impl Settings {
             config: given.config,
             device: given.device.unwrap_or(Choice::Auto),
             dtype: given.dtype.unwrap_or(Precision::F32),
+            nice: given.nice.unwrap_or(19),
         };
         for model in &offer.models {
             choose(model, offer.params.as_deref())?;
@@ -178,6 +179,7 @@ impl Offer {
         }
         let (device, dtype) = (self.device.to_string(), self.dtype.name());
         all.extend(["--device".into(), device.into(), "--dtype".into(), dtype.into()]);
+        all.extend(["--nice".into(), self.nice.to_string().into()]);
         all
     }
 }

@@ -89,12 +89,17 @@ impl Client {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    pub fn cancel(&self, id: &str) -> Answer {
+    /// # Errors  the connection's, in words.
+    pub fn try_cancel(&self, id: &str) -> Result<Answer, String> {
         let mut request = self.agent.delete(format!("{}/v1/jobs/{id}", self.base));
         for (name, value) in self.own() {
             request = request.header(name, value);
         }
-        answer(request.call()).unwrap()
+        answer(request.call())
+    }
+
+    pub fn cancel(&self, id: &str) -> Answer {
+        self.try_cancel(id).unwrap()
     }
 
     /// The job once it has ended.

@@ -28,7 +28,8 @@ impl Setup {
     /// A server that is ready, on a port of its own.
     pub fn start(&self) -> Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_foldry"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            // Not at the lowest priority: whatever else the machine does must not decide on a test.
+            .args(["serve", "--nice", "0", "--listen", "127.0.0.1:0", "--data"])
             .arg(self.folder.join("data"))
             .args(&self.arguments)
             .env("FOLDRY_WEIGHTS", self.folder.join("none"))
