@@ -15,9 +15,30 @@ pub struct Server {
     said: Vec<String>,
 }
 
+/// How servers on one folder are started.
 pub struct Setup {
-    pub folder: PathBuf,
-    pub arguments: Vec<String>,
+    folder: PathBuf,
+    arguments: Vec<String>,
+}
+
+/// A `foldry worker` for the servers of a database, killed when it is dropped.
+pub struct Worker(Child);
+
+impl Worker {
+    /// With a data folder of its own.
+    pub fn start(data: &Path, arguments: &[String]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foldry"));
+        command.args(["worker", "--nice", "0", "--data"]).arg(data).args(arguments);
+        command.env("FOLDRY_WEIGHTS", data.join("none")).env("RAYON_NUM_THREADS", "1");
+        Self(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Setup {
