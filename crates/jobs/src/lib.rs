@@ -34,7 +34,9 @@ mod sqlite;
 mod state;
 mod store;
 
-pub use blobs::{Blobs, Swept};
+#[cfg(feature = "s3")]
+pub use blobs::S3Options;
+pub use blobs::{Blobs, Parts, Swept};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use digest::{Digest, NotADigest};
 pub use error::{Error, Result};

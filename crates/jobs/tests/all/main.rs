@@ -5,5 +5,7 @@ mod churn;
 mod crash;
 mod postgres;
 mod proxy;
+#[cfg(feature = "s3")]
+mod s3;
 mod sqlite;
 mod suite;
