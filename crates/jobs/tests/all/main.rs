@@ -3,6 +3,7 @@
 mod blobs;
 mod churn;
 mod crash;
+mod disk;
 mod postgres;
 mod proxy;
 #[cfg(feature = "s3")]
