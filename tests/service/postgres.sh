@@ -1,17 +1,21 @@
 #!/bin/sh
-# Runs a command with private PostgreSQL servers beside it:  tests/service/postgres.sh [COMMAND...]
-# Without a command: the tests of `jobs`, those that need PostgreSQL too.
+# Runs a command with private PostgreSQL servers and an S3-compatible store beside it:
+#   tests/service/postgres.sh [COMMAND...]
+# Without a command: the tests of `jobs`, those that need PostgreSQL or S3 too.
 #
 # The command sees
 #   FOLDRY_TEST_POSTGRES         URL of a server that stays up
 #   FOLDRY_TEST_POSTGRES_MORTAL  URL of another, which a test may kill
 #   FOLDRY_TEST_POSTGRES_CTL     program: `kill` (as by a power cut: SIGKILL to all of its processes) or `start` for that one
+#   FOLDRY_TEST_S3               endpoint with a bucket `foldry-test`, if there is an S3 server to run: moto's
+#                                (pip install 'moto[server]'), or s3rver's, which checks signatures: npm install s3rver,
+#                                and S3RVER names its executable. Tests of S3 fail without one.
 # Fails if the command fails, and if it left no table in the first: then it tested nothing there.
 # Needs Debian's `postgresql` or its like; PG_BIN names the folder of initdb and postgres. FSYNC=off is faster.
 set -eu
 
 if [ $# -eq 0 ]; then
-    set -- cargo test -p jobs -- --include-ignored
+    set -- cargo test -p jobs --features s3 -- --include-ignored
 fi
 bin=${PG_BIN:-$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)}
 if [ ! -x "$bin/initdb" ]; then
@@ -30,7 +34,9 @@ if [ "$(id -u)" = 0 ]; then
 fi
 cd_free() { (cd "$folder" && "$@"); } # a folder that the servers' user may enter
 
+s3=
 stop() {
+    [ -z "$s3" ] || kill "$s3" 2>/dev/null || true
     for name in steady mortal; do
         if [ -f "$folder/$name/postmaster.pid" ]; then
             cd_free $as "$bin/pg_ctl" -D "$folder/$name" -m immediate stop >/dev/null 2>&1 || true
@@ -59,6 +65,38 @@ steady=$(free_port)
 start steady "$steady"
 mortal=$(free_port)
 start mortal "$mortal"
+
+endpoint=
+port=$(free_port)
+mkdir "$folder/s3"
+if [ -n "${S3RVER:-}" ]; then
+    "$S3RVER" -a 127.0.0.1 -p "$port" -d "$folder/s3" --configure-bucket foldry-test >"$folder/s3.log" 2>&1 &
+    s3=$!
+    endpoint=http://127.0.0.1:$port
+elif command -v moto_server >/dev/null; then
+    moto_server -H 127.0.0.1 -p "$port" >"$folder/s3.log" 2>&1 &
+    s3=$!
+    endpoint=http://127.0.0.1:$port
+fi
+if [ -n "$endpoint" ]; then
+    python3 - "$endpoint" "${S3RVER:+made}" <<'EOF' || { cat "$folder/s3.log" >&2; exit 1; }
+import sys, time, urllib.error, urllib.request
+endpoint, made = sys.argv[1:]
+request = urllib.request.Request(endpoint + "/foldry-test", method="HEAD" if made else "PUT")
+for attempt in range(200):
+    try:
+        urllib.request.urlopen(request)
+        break
+    except urllib.error.HTTPError as error:
+        if made and error.code == 403: break  # it wants a signature, so it is up
+        raise
+    except OSError:
+        time.sleep(0.1)
+else:
+    sys.exit(f"the S3 server did not answer at {endpoint}")
+EOF
+    export FOLDRY_TEST_S3="$endpoint"
+fi
 
 cat >"$folder/ctl" <<EOF
 #!/bin/sh

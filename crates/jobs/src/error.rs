@@ -113,6 +113,14 @@ pub enum Error {
         /// Why.
         source: Arc<std::io::Error>,
     },
+    /// A store of blobs that is not on this machine refused, or cannot be reached.
+    #[error("{place}: {source}")]
+    Remote {
+        /// The blob's address there.
+        place: String,
+        /// Why.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// The store was closed.
     #[error("store: expected it open, found it closed")]
     Closed,

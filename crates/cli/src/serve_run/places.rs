@@ -87,10 +87,41 @@ impl Store {
 
 /// Opens the blobs.
 ///
-/// # Errors  what the folder or the object store says.
-pub fn blobs(settings: &Settings) -> anyhow::Result<Blobs> {
+/// # Errors  bad input: settings of the object store that are missing. What the folder or the object store says.
+pub async fn blobs(settings: &Settings) -> anyhow::Result<Blobs> {
     match &settings.blobs {
         BlobPlace::Folder(folder) => Ok(Blobs::open(folder)?),
-        BlobPlace::S3(_) => anyhow::bail!("s3 is not in this version"),
+        BlobPlace::S3(url) => bucket(url).await,
     }
+}
+
+/// The bucket of `s3://BUCKET/PREFIX`; who asks is told by the variables that all of its clients read.
+#[cfg(feature = "s3")]
+async fn bucket(url: &str) -> anyhow::Result<Blobs> {
+    let place = url.strip_prefix("s3://").unwrap_or(url);
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    if bucket.is_empty() {
+        return Err(bad_input(format!("--blobs {url}: expected s3://BUCKET/PREFIX, found no bucket")));
+    }
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let needed = |name: &str| variable(name).ok_or_else(|| bad_input(format!("--blobs {url}: {name} is not set")));
+    let options = jobs::S3Options {
+        endpoint: variable("AWS_ENDPOINT").or_else(|| variable("AWS_ENDPOINT_URL")),
+        region: variable("AWS_REGION").unwrap_or_else(|| "us-east-1".into()),
+        bucket: bucket.into(),
+        prefix: prefix.trim_matches('/').into(),
+        access_key_id: needed("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: needed("AWS_SECRET_ACCESS_KEY")?,
+        fresh: FRESH,
+    };
+    Ok(Blobs::s3(options).await?)
+}
+
+/// Far less than a sweep's least age.
+#[cfg(feature = "s3")]
+const FRESH: std::time::Duration = std::time::Duration::from_secs(300);
+
+#[cfg(not(feature = "s3"))]
+async fn bucket(url: &str) -> anyhow::Result<Blobs> {
+    Err(bad_input(format!("--blobs {url}: expected a folder, as this build has no `--features s3`")))
 }

@@ -24,7 +24,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         .map_err(|error| bad_input(format!("--listen {}: {error}", settings.listen)))?;
     let place = Place::take(&settings.data)?;
     let store = Store::open(&settings, &place).await?;
-    let blobs = blobs(&settings)?;
+    let blobs = blobs(&settings).await?;
     // What cannot be folded with is found now, not at the first job.
     let engine = work::describe(&launch(&settings)?, Times::default().start).await.map_err(bad_input)?;
     let metrics = Arc::new(api::Metrics::default());

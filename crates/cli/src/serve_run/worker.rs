@@ -21,7 +21,7 @@ pub async fn work(settings: Settings) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let place = Place::take(&settings.data)?;
     let store = Store::open(&settings, &place).await?;
-    let blobs = blobs(&settings)?;
+    let blobs = blobs(&settings).await?;
     let shared = store.shared();
     let crew = Crew::start(&settings, &place.name, &shared, &blobs, &watch::channel(None).0)?;
     // Any of the machines may find that another is gone.

@@ -13,7 +13,6 @@ pub struct Client {
 
 pub struct Answer {
     pub status: u16,
-    pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
@@ -21,13 +20,6 @@ impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("{} {}", self.status, String::from_utf8_lossy(&self.body)))
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -173,12 +165,8 @@ impl Client {
 
 fn answer(done: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
     let mut response = done.map_err(|error| error.to_string())?;
-    let headers = response
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    let (status, headers) = (response.status().as_u16(), headers.collect());
+    let status = response.status().as_u16();
     let body =
         response.body_mut().with_config().limit(1 << 28).read_to_vec().map_err(|error| error.to_string())?;
-    Ok(Answer { status, headers, body })
+    Ok(Answer { status, body })
 }

@@ -46,7 +46,7 @@ macro_rules! conformance {
                 },
                 lease::{
                     a_heartbeat_renews_the_lease, a_late_worker_is_refused, slow_work_is_not_lost_for_nothing,
-                    fences_are_not_guessed, a_restart_keeps_everything, a_clock_set_back_leaves_no_job_waiting,
+                    fences_are_not_guessed, a_restart_keeps_everything, a_clock_set_back_leaves_no_job_waiting, an_hour_more_or_less_loses_nothing,
                 },
                 failure::{
                     a_failed_attempt_waits_longer_each_time, bad_input_is_not_tried_again, out_of_memory_twice_is_enough,
