@@ -95,6 +95,11 @@ pub(super) fn chain(new: &NewJob, limits: &Limits) -> Result<Chain> {
         None => name.split_whitespace().next().unwrap_or("").into(),
     };
     let mut target = target(&name, &letters, limits)?;
+    if target.sequence.bytes().all(|letter| letter == b'X') {
+        let count = target.sequence.len();
+        let detail = format!("sequence: expected at least one known residue, found {count} of `X`");
+        return Err(Problem::new(Code::BadSequence, detail).at("/sequence"));
+    }
     let Some((msa, bytes)) = alignment else {
         return Ok(Chain { name: target.name, sequence: target.sequence, alignment: None });
     };
@@ -248,6 +253,7 @@ mod tests {
                 "sequence:3: expected stops only at the end of a sequence, found `*` before further residues",
             ),
             (" -", "sequence: expected at least one residue, found none"),
+            ("xXX", "sequence: expected at least one known residue, found 3 of `X`"),
             ("M>K", "sequence:2: expected an amino-acid letter, found `>`"),
         ] {
             let problem = chain(&new(Some(sequence), None), &Limits::default()).err().unwrap();

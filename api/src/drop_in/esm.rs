@@ -80,7 +80,11 @@ async fn structure(
     let job =
         fold(server, &caller.tenant, new).await.map_err(|problem| Problem { pointer: None, ..problem })?;
     if let (JobState::Failed, Some(reason)) = (job.state, &job.reason) {
-        return Err(Problem::new(Code::JobFailed, format!("{}: {}", reason.code, reason.message)));
+        // What the folding child found in the input is the client's to mend.
+        return Err(match reason.code.as_str() {
+            "bad_input" => Problem::new(Code::BadSequence, reason.message.clone()),
+            code => Problem::new(Code::JobFailed, format!("{code}: {}", reason.message)),
+        });
     }
     file(server, &product(&job)?, name).await
 }

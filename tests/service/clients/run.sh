@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# A served description against the server: schemathesis, a client generated from it, and clients written for NIM OpenFold2 and ESMFold.
+# Needs Python 3.11 with its package index. FOLDRY names the binary, else it is built; VENV the place of the environment.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+here=$PWD/tests/service/clients
+target=${CARGO_TARGET_DIR:-$PWD/target}
+venv=${VENV:-$target/clients-venv}
+foldry=${FOLDRY:-$target/debug/foldry}
+if [ -z "${FOLDRY:-}" ]; then
+    cargo build --locked --quiet -p foldry
+fi
+if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    cp "$here/requirements.txt" "$venv/"
+fi
+work=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
+
+FOLDRY_WEIGHTS=$work/none "$foldry" serve --nice 0 --listen 127.0.0.1:0 --data "$work/data" --queued 1000000 2>"$work/log" &
+server=$!
+for _ in $(seq 300); do
+    address=$(sed -n 's/.*serve\.ready.*address=\([0-9.:]*\).*/\1/p' "$work/log")
+    [ -z "$address" ] || break
+    sleep 0.2
+done
+[ -n "$address" ] || { cat "$work/log"; exit 1; }
+
+# Semantics that no schema tells (an alignment's rows must fit its sequence) make 422 a right answer to data that fit the schema,
+# so `positive_data_acceptance` is left out; all other checks count.
+"$venv/bin/schemathesis" run "http://$address/openapi.json" --seed "${SEED:-1}" --max-examples "${EXAMPLES:-25}" \
+    --phases examples,coverage,fuzzing --request-timeout 70 --exclude-checks positive_data_acceptance
+
+(cd "$work" && PATH=$venv/bin:$PATH openapi-python-client generate --url "http://$address/openapi.json" --output-path client --overwrite --fail-on-warning --meta none)
+PYTHONPATH=$work "$venv/bin/python" "$here/generated.py" "http://$address" data/examples/4mo0_A.a3m
+"$venv/bin/python" "$here/nim.py" "http://$address" data/examples/4mo0_A.a3m
+"$venv/bin/python" "$here/esmfold.py" "http://$address"
+kill -TERM "$server"
+wait "$server"
+server=
+grep -q serve.end "$work/log"
+echo "clients: all passed"
