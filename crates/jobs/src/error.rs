@@ -59,6 +59,28 @@ pub enum Error {
     /// Another program holds the database's write lock.
     #[error("{}: locked by another program", .0.display())]
     Busy(PathBuf),
+    /// Others changed the same at once, again and again; nothing happened.
+    #[error("{0}: others changed the same jobs at the same time")]
+    Contended(&'static str),
+    /// The database cannot be reached; nothing happened.
+    #[error("{place}: {what}: expected an answer, found: {source}")]
+    Unavailable {
+        /// The database, without its password.
+        place: String,
+        /// What was to be done.
+        what: &'static str,
+        /// Why.
+        source: Arc<sqlx::Error>,
+    },
+    /// The connection was lost while a change was being committed: it happened or it did not. Ask again: `submit` by key,
+    /// the others by reading the job.
+    #[error("{place}: {what}: the connection was lost at the commit, which happened or did not")]
+    Uncertain {
+        /// The database, without its password.
+        place: String,
+        /// What was to be done.
+        what: &'static str,
+    },
     /// Another store has the file open.
     #[error("{}: expected no other server on it, found one", .0.display())]
     InUse(PathBuf),
@@ -91,13 +113,21 @@ pub enum Error {
         /// Why.
         source: Arc<std::io::Error>,
     },
+    /// A store of blobs that is not on this machine refused, or cannot be reached.
+    #[error("{place}: {source}")]
+    Remote {
+        /// The blob's address there.
+        place: String,
+        /// Why.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// The store was closed.
     #[error("store: expected it open, found it closed")]
     Closed,
 }
 
 /// Result of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -67,7 +67,8 @@ pub enum Requeue {
 pub enum Reap {
     /// Those that ran out; their workers count as lost.
     Expired,
-    /// All: a server whose workers are its own children starts, so none is left. Attempts do not count.
+    /// Those of this server's workers: it starts, and they were its own children, so none is left. Attempts do not
+    /// count. In a database of one server that is all; of several, those that were claimed under this server's name.
     Boot,
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A [`JobStore`] keeps jobs: an opaque JSON request, blobs it refers to, and a [`State`]. Workers claim a job under a [`Lease`],
 //! whose fence rises with every claim, so of two workers that believe they have the same job one is refused. The end of a
-//! job (state, event, result, webhook call) is one transaction. [`SqliteStore`] is the store of one server; [`Blobs`] holds
-//! the bytes, named by their sha256.
+//! job (state, event, result, webhook call) is one transaction. [`SqliteStore`] is the store of one server,
+//! [`PostgresStore`] that of several; both run the same operations (`sql`) and pass the same tests. [`Blobs`] holds the
+//! bytes, named by their sha256, in a folder or, with the feature `s3`, in a bucket.
 //!
 //! | Transition | Call | What a crash leaves |
 //! |---|---|---|
@@ -27,12 +28,16 @@ mod event;
 mod job;
 mod lease;
 mod policy;
+mod postgres;
 mod probe;
+mod sql;
 mod sqlite;
 mod state;
 mod store;
 
-pub use blobs::{Blobs, Swept};
+#[cfg(feature = "s3")]
+pub use blobs::S3Options;
+pub use blobs::{Blobs, Parts, Swept};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use digest::{Digest, NotADigest};
 pub use error::{Error, Result};
@@ -40,6 +45,7 @@ pub use event::{Delivery, Event};
 pub use job::{Job, JobId, Reason, Submission, Submitted};
 pub use lease::{Beat, Claim, Lease, Outcome, Reap, Reaped, Requeue};
 pub use policy::{Policy, Quotas};
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use probe::{Point, Probe};
 pub use sqlite::{Options, SqliteStore};
 pub use state::State;

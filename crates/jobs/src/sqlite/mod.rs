@@ -1,25 +1,16 @@
 //! The store of one server: a SQLite file.
 //!
-//! One task owns the only connection that writes (`writer.rs`); operations are small structures that it runs, a
-//! file each. The write-ahead log lets readers go on meanwhile. Other processes talk to the server, never to the file.
+//! One task owns the only connection that writes (`writer.rs`); it runs the operations of [`crate::sql`]. The write-ahead log lets readers go on meanwhile. Other processes talk to the server, never to the file.
 
-mod claim;
-mod finish;
+mod db;
 mod open;
-mod outbox;
-mod progress;
-mod quota;
-mod read;
-mod reap;
-mod rows;
+mod readers;
 mod schema;
-mod submit;
-mod turn;
 mod writer;
 
 use crate::{
     Beat, Claim, Clock, Delivery, Digest, Error, Event, Job, JobId, JobStore, Lease, Outcome, Policy, Probe,
-    Query, Quotas, Reap, Reaped, Requeue, Result, Stats, Submission, Submitted, SystemClock,
+    Query, Quotas, Reap, Reaped, Requeue, Result, Stats, Submission, Submitted, SystemClock, sql,
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -57,7 +48,7 @@ impl Default for Options {
 /// A [`JobStore`] in a file.
 pub struct SqliteStore {
     queue: writer::Queue,
-    readers: read::Readers,
+    readers: readers::Readers,
     hints: broadcast::Sender<JobId>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -96,36 +87,36 @@ fn named(error: Error, path: &Path) -> Error {
 #[async_trait]
 impl JobStore for SqliteStore {
     async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>> {
-        self.queue.run(submit::Submit(submissions)).await
+        self.queue.run(sql::Submit(submissions)).await
     }
 
     async fn claim(&self, worker: &str) -> Result<Option<Claim>> {
-        self.queue.run(claim::ClaimOne { worker: worker.to_owned() }).await
+        self.queue.run(sql::ClaimOne { worker: worker.to_owned() }).await
     }
 
     async fn heartbeat(&self, lease: Lease) -> Result<Beat> {
-        self.queue.run(progress::Heartbeat(lease)).await
+        self.queue.run(sql::Heartbeat(lease)).await
     }
 
     async fn append_event(&self, lease: Lease, kind: &str, data: Value) -> Result<i64> {
         assert_ne!(kind, Event::STATE, "events of this kind are the store's own");
-        self.queue.run(progress::Append { lease, kind: kind.to_owned(), data }).await
+        self.queue.run(sql::Append { lease, kind: kind.to_owned(), data }).await
     }
 
     async fn finish(&self, lease: Lease, outcome: Outcome) -> Result<Job> {
-        self.queue.run(finish::Finish { lease, outcome }).await
+        self.queue.run(sql::Finish { lease, outcome }).await
     }
 
     async fn cancel(&self, job: JobId) -> Result<Job> {
-        self.queue.run(finish::Cancel(job)).await
+        self.queue.run(sql::Cancel(job)).await
     }
 
     async fn requeue(&self, lease: Lease, why: Requeue) -> Result<Job> {
-        self.queue.run(finish::GiveBack { lease, why }).await
+        self.queue.run(sql::GiveBack { lease, why }).await
     }
 
     async fn reap(&self, which: Reap) -> Result<Reaped> {
-        self.queue.run(reap::Reaper(which)).await
+        self.queue.run(sql::Reaper(which)).await
     }
 
     async fn get(&self, job: JobId) -> Result<Job> {
@@ -145,15 +136,15 @@ impl JobStore for SqliteStore {
     }
 
     async fn deliveries(&self, limit: u32) -> Result<Vec<Delivery>> {
-        self.queue.run(outbox::Deliveries { limit }).await
+        self.queue.run(sql::Deliveries { limit }).await
     }
 
     async fn delivered(&self, delivery: Uuid) -> Result<()> {
-        self.queue.run(outbox::Delivered(delivery)).await
+        self.queue.run(sql::Delivered(delivery)).await
     }
 
     async fn set_quotas(&self, tenant: &str, quotas: Quotas) -> Result<()> {
-        self.queue.run(outbox::SetQuotas { tenant: tenant.to_owned(), quotas }).await
+        self.queue.run(sql::SetQuotas { tenant: tenant.to_owned(), quotas }).await
     }
 
     async fn unreferenced(&self, blobs: Vec<Digest>) -> Result<Vec<Digest>> {
@@ -165,7 +156,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.queue.run(outbox::Ping).await
+        self.queue.run(sql::Ping).await
     }
 
     fn hints(&self) -> broadcast::Receiver<JobId> {

@@ -1,6 +1,6 @@
 //! Opening: one server a file, an undamaged file, this version's tables.
 
-use super::read::Readers;
+use super::readers::Readers;
 use super::writer::Writer;
 use super::{Options, SqliteStore, schema};
 use crate::{Error, Result};

@@ -16,6 +16,7 @@ CREATE TABLE jobs (
     max_attempts INTEGER NOT NULL,
     fence INTEGER NOT NULL DEFAULT 0,
     worker TEXT,
+    server TEXT NOT NULL DEFAULT '', -- whose worker; for databases that several servers share
     due INTEGER,
     lease INTEGER,
     created INTEGER NOT NULL,

@@ -2,7 +2,7 @@
 //!
 //! Commits cost a disk flush each, so while one is flushed, the next operations gather and share the next flush.
 
-use super::turn::Turn;
+use crate::sql::{Operation, Turn};
 use crate::{Clock, Error, JobId, Point, Policy, Probe, Result};
 use async_trait::async_trait;
 use sqlx::{Connection, SqliteConnection};
@@ -13,18 +13,6 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Operations that share a commit: enough to gain, few enough that the first does not wait long for the last.
 const GROUP: usize = 64;
-
-/// One write; it sees all writes before it.
-#[async_trait]
-pub(super) trait Operation: Send + 'static {
-    /// What the caller gets.
-    type Output: Send + 'static;
-    /// For probes and messages.
-    const NAME: &'static str;
-
-    /// Runs inside a transaction. After an `Err` all its statements are taken back.
-    async fn run(&mut self, turn: &mut Turn<'_>) -> Result<Self::Output>;
-}
 
 /// An operation and who waits for it.
 struct Pending<O: Operation> {
@@ -172,7 +160,13 @@ impl Writer {
         let mut touched = Vec::new();
         for entry in group.iter_mut() {
             self.execute("SAVEPOINT one").await?;
-            let mut turn = Turn::new(&mut self.db, self.clock.now(), &self.policy);
+            let mut turn = Turn {
+                db: &mut self.db,
+                now: self.clock.now(),
+                policy: &self.policy,
+                server: "",
+                touched: Vec::new(),
+            };
             let done = entry.run(&mut turn).await.map_err(|error| super::named(error, &self.path))?;
             if done {
                 touched.append(&mut turn.touched);

@@ -1,11 +1,14 @@
 //! A small server that is killed: what it acknowledged must be there, once, in one state.
 
-use jobs::{Event, Job, JobId, JobStore, Options, Outcome, Query, Reap, SqliteStore, State};
+use jobs::{
+    Event, Job, JobId, JobStore, Options, Outcome, Policy, PostgresOptions, PostgresStore, Query, Reap,
+    SqliteStore, State,
+};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// What the server said, over all its lives.
@@ -14,10 +17,12 @@ pub struct Log {
     /// Keys and their jobs.
     pub submitted: HashMap<String, JobId>,
     /// Jobs and the fences they were claimed under.
-    claimed: Vec<(JobId, i64)>,
+    pub claimed: Vec<(JobId, i64)>,
     cancelled: Vec<(JobId, State)>,
     /// Jobs, the fence of the end, and how they ended.
     ended: HashMap<JobId, (i64, State)>,
+    /// Refused: jobs and fences of workers that were too late.
+    pub late: HashSet<(JobId, i64)>,
 }
 
 impl Log {
@@ -35,41 +40,105 @@ impl Log {
                 let end = (fence.parse().unwrap(), State::parse(state).unwrap());
                 assert_eq!(self.ended.insert(job.parse().unwrap(), end), None, "ended twice: {line}");
             }
+            ["late", job, fence] => {
+                self.late.insert((job.parse().unwrap(), fence.parse().unwrap()));
+            }
             _ => panic!("expected a line of the server, found {line:?}"),
         }
     }
 }
 
-/// Runs the server until it ends; with `lines`, kills it after so many and a moment.
-pub fn live(database: &Path, crash: &[&str], lines: Option<(usize, Duration)>, log: &mut Log) -> ExitStatus {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_jobs-churn"))
-        .arg(database)
-        .args(crash)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+/// Where a server keeps its jobs.
+pub enum Place {
+    File(PathBuf),
+    Postgres { url: String, schema: String },
+}
+
+/// An opened store.
+pub enum Store {
+    File(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl Store {
+    pub fn jobs(&self) -> &dyn JobStore {
+        match self {
+            Self::File(store) => store,
+            Self::Postgres(store) => store,
+        }
+    }
+
+    pub async fn close(self) {
+        match self {
+            Self::File(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+impl Place {
+    /// The server in small, not yet started.
+    pub fn server(&self) -> Command {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_jobs-churn"));
+        match self {
+            Self::File(path) => server.arg(path),
+            Self::Postgres { url, schema } => server.arg(url).env("CHURN_SCHEMA", schema),
+        };
+        server
+    }
+
+    /// As the next server of the same name opens it.
+    pub async fn open(&self) -> Store {
+        self.open_as("churn", Policy::default()).await
+    }
+
+    pub async fn open_as(&self, server: &str, policy: Policy) -> Store {
+        match self {
+            Self::File(path) => {
+                let options = Options { policy, ..Options::default() };
+                Store::File(SqliteStore::open(path, options).await.unwrap())
+            }
+            Self::Postgres { url, schema } => {
+                let options =
+                    PostgresOptions { policy, schema: schema.clone(), ..PostgresOptions::new(server) };
+                Store::Postgres(PostgresStore::open(url, options).await.unwrap())
+            }
+        }
+    }
+}
+
+/// Runs a server until it ends, and reads what it says; `each` sees it after every line.
+pub fn live(mut server: Command, log: &mut Log, mut each: impl FnMut(&mut Log, &mut Child)) -> ExitStatus {
+    let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(server.stdout.take().unwrap());
-    let (mut line, mut read) = (String::new(), 0);
+    let mut line = String::new();
     while out.read_line(&mut line).unwrap() > 0 {
         // A line that is not whole was not said.
         if let Some(whole) = line.strip_suffix('\n') {
             log.read(whole);
+            each(log, &mut server);
         }
         line.clear();
-        read += 1;
-        if let Some((enough, moment)) = lines
-            && read == enough
-        {
-            std::thread::sleep(moment);
-            server.kill().unwrap(); // SIGKILL
-        }
     }
     server.wait().unwrap()
 }
 
+/// Kills the server after so many lines and a moment.
+pub fn killed_after(lines: usize, moment: Duration) -> impl FnMut(&mut Log, &mut Child) {
+    let mut read = 0;
+    move |_, server| {
+        read += 1;
+        if read == lines {
+            std::thread::sleep(moment);
+            server.kill().unwrap(); // SIGKILL
+        }
+    }
+}
+
 /// Opens the database as the next server does, holds it against the log, and works off what is left.
-pub async fn audit(database: &Path, log: &Log) {
-    let store = SqliteStore::open(database, Options::default()).await.unwrap();
+pub async fn audit(place: &Place, log: &Log) {
+    let opened = place.open().await;
+    let store = opened.jobs();
     while !store.reap(Reap::Boot).await.unwrap().is_empty() {}
     for (key, &id) in &log.submitted {
         let job = store.get(id).await.unwrap_or_else(|error| panic!("{key} was acknowledged: {error}"));
@@ -91,9 +160,12 @@ pub async fn audit(database: &Path, log: &Log) {
         assert!(store.get(id).await.unwrap().fence >= fence, "{id}");
     }
 
-    while let Some(claim) = store.claim("last").await.unwrap() {
+    while let Some(claim) = last(store).await {
         let outcome = Outcome::Succeeded { result: json!("late"), blobs: Vec::new() };
         store.finish(claim.lease, outcome).await.unwrap();
+    }
+    for (id, fence) in &log.late {
+        assert!(log.ended.get(id).is_none_or(|(end, _)| end != fence), "{id} ended under a refused fence");
     }
     let jobs = store.list(&Query { limit: u32::MAX, ..Query::default() }).await.unwrap();
     let keys: HashSet<_> = jobs.iter().map(|job| job.id).collect();
@@ -109,12 +181,25 @@ pub async fn audit(database: &Path, log: &Log) {
     // Every job has a hook, and each was told once.
     assert_eq!((told.len(), told.into_iter().collect::<HashSet<_>>()), (jobs.len(), keys));
     for job in &jobs {
-        ended_once(&store, job).await;
+        ended_once(store, job).await;
     }
-    store.close().await;
+    opened.close().await;
 }
 
-async fn ended_once(store: &SqliteStore, job: &Job) {
+/// The next job; waits for those that wait for another attempt.
+async fn last(store: &dyn JobStore) -> Option<jobs::Claim> {
+    loop {
+        if let Some(claim) = store.claim("last").await.unwrap() {
+            return Some(claim);
+        }
+        if store.stats().await.unwrap().jobs[&State::RetryWait] == 0 {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn ended_once(store: &dyn JobStore, job: &Job) {
     let events = store.events(job.id, 0, u32::MAX).await.unwrap();
     let numbers: Vec<_> = events.iter().map(|event| event.seq).collect();
     assert_eq!(numbers, (1..=job.last_event).collect::<Vec<_>>(), "{}", job.id);

@@ -3,5 +3,10 @@
 mod blobs;
 mod churn;
 mod crash;
+mod disk;
+mod postgres;
+mod proxy;
+#[cfg(feature = "s3")]
+mod s3;
 mod sqlite;
 mod suite;

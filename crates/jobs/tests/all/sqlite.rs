@@ -31,43 +31,7 @@ impl Backend for Sqlite {
     }
 }
 
-conformance!(Sqlite:
-    submit::{
-        an_accepted_job_is_queued, an_unknown_job_is_an_error, a_key_is_one_job, a_key_holds_when_submits_race,
-        a_batch_is_all_or_nothing, waiting_jobs_are_limited,
-    },
-    reuse::{
-        what_has_a_result_is_not_run_again, only_a_result_that_is_kept_is_reused,
-    },
-    weight::{
-        a_day_has_its_weight, what_did_not_start_weighs_nothing, a_batch_weighs_together,
-    },
-    claim::{
-        a_claim_runs_the_job, a_job_is_not_claimed_twice, priority_goes_before_age,
-        a_tenant_at_its_limit_lets_others_pass, of_many_claimers_each_job_has_one,
-    },
-    lease::{
-        a_heartbeat_renews_the_lease, a_late_worker_is_refused, slow_work_is_not_lost_for_nothing,
-        fences_are_not_guessed, a_restart_keeps_everything, a_clock_set_back_leaves_no_job_waiting,
-    },
-    failure::{
-        a_failed_attempt_waits_longer_each_time, bad_input_is_not_tried_again, out_of_memory_twice_is_enough,
-        a_job_that_kills_its_workers_is_poison, a_drain_gives_the_attempt_back,
-    },
-    cancel::{
-        a_waiting_job_is_cancelled_at_once, a_running_job_is_stopped_by_its_worker,
-        a_cancelled_job_does_not_come_back, the_reaper_ends_what_the_worker_does_not,
-        a_success_that_came_first_stays, of_cancel_and_success_one_wins,
-    },
-    events::{
-        events_are_read_from_any_number_on, events_of_many_writers_have_no_gaps, changes_are_hinted,
-        an_end_is_told_until_it_is_heard,
-    },
-    keep::{
-        an_old_job_expires_and_is_forgotten, a_large_heap_is_reaped_in_parts, jobs_are_listed_in_pages, a_queued_job_knows_its_place,
-        numbers_are_of_the_present,
-    },
-);
+conformance!(Sqlite);
 
 fn options() -> Options {
     let clock = Arc::new(ManualClock::new(START));

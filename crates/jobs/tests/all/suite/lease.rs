@@ -100,3 +100,41 @@ pub async fn a_clock_set_back_leaves_no_job_waiting<B: Backend>(mut b: Bench<B>)
     b.clock.advance(policy().max_backoff);
     assert_eq!(b.claim().await.job.id, claim.job.id);
 }
+
+pub async fn an_hour_more_or_less_loses_nothing<B: Backend>(b: Bench<B>) {
+    let hour = secs(3600);
+    // Forward: every lease has run out, and who held one is refused once it is taken.
+    let claim = b.running().await;
+    b.clock.advance(hour);
+    assert_eq!(b.store.reap(Reap::Expired).await.unwrap().requeued, 1);
+    is_lost(b.store.heartbeat(claim.lease).await);
+    b.clock.advance(policy().max_backoff);
+    let claim = b.claim().await;
+
+    // Back: a worker that lives goes on; the lease of one that died ends no later than a lease from now.
+    let back = b.store.get(claim.job.id).await.unwrap().lease.unwrap().before(policy().lease + hour);
+    b.clock.set(back);
+    b.plain().await;
+    let dead = b.claim().await;
+    b.store.heartbeat(claim.lease).await.unwrap();
+    b.store.append_event(claim.lease, "stage", json!(1)).await.unwrap();
+    b.clock.advance(hour);
+    let dying = b.running().await;
+    b.clock.set(back);
+    assert_eq!(b.store.reap(Reap::Expired).await.unwrap(), Reaped::default());
+    b.store.heartbeat(claim.lease).await.unwrap();
+    b.clock.advance(policy().lease);
+    b.store.heartbeat(claim.lease).await.unwrap();
+    assert_eq!(b.store.reap(Reap::Expired).await.unwrap().requeued, 2);
+    for late in [dead.lease, dying.lease] {
+        is_lost(b.store.finish(late, success()).await);
+    }
+    let done = b.store.finish(claim.lease, success()).await.unwrap();
+    assert_eq!(done.state, State::Succeeded);
+    b.clock.advance(policy().max_backoff);
+    for _ in 0..2 {
+        let claim = b.claim().await;
+        b.store.finish(claim.lease, success()).await.unwrap();
+    }
+    b.none().await;
+}

@@ -1,11 +1,11 @@
-//! Bytes in a folder, named by their sha256: `ab/cdef…`.
+//! Blobs in a folder: `ab/cdef…`.
 //!
-//! A blob is there whole or not at all: it is written aside, flushed, renamed, and its folder is flushed. Only then is
-//! it referred to, so a crash leaves at most a blob that nobody knows, which [`Blobs::sweep`] removes.
+//! A blob is written aside, flushed, renamed, and its folder is flushed.
 
+use super::{Parts, Swept};
 use crate::{Digest, Error, JobStore, Result};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -17,25 +17,14 @@ const PART: usize = 256;
 
 /// A folder of blobs. One process at a time puts and sweeps; any number may read.
 #[derive(Clone, Debug)]
-pub struct Blobs {
+pub(super) struct Folder {
     root: PathBuf,
     /// Shared by puts while they make a blob present and young; alone for a sweep that removes one.
     present: Arc<RwLock<()>>,
 }
 
-/// What a sweep found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Blobs and unfinished files that were removed.
-    pub removed: u64,
-    /// Blobs that remain.
-    pub kept: u64,
-}
-
-impl Blobs {
-    /// Opens the folder, or makes it.
-    /// # Errors  `Io`.
-    pub fn open(root: &Path) -> Result<Self> {
+impl Folder {
+    pub(super) fn open(root: &Path) -> Result<Self> {
         let blobs = Self { root: root.to_owned(), present: Arc::default() };
         let aside = blobs.aside();
         fs::create_dir_all(&aside).map_err(Error::io(&aside))?;
@@ -43,15 +32,12 @@ impl Blobs {
         Ok(blobs)
     }
 
-    /// Where a blob is, for reading it in parts. The path is made of nothing but the digest.
-    pub fn path(&self, digest: Digest) -> PathBuf {
+    pub(super) fn path(&self, digest: Digest) -> PathBuf {
         let name = digest.to_string();
         self.root.join(&name[..2]).join(&name[2..])
     }
 
-    /// Stores the bytes; when it returns they are on disk, and no sweep removes them for a sweep's least age.
-    /// # Errors  `DiskFull`, `Io`.
-    pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest> {
+    pub(super) async fn put(&self, bytes: Vec<u8>) -> Result<Digest> {
         let blobs = self.clone();
         blocking(move || blobs.put_now(&bytes)).await
     }
@@ -97,9 +83,7 @@ impl Blobs {
         Ok(true)
     }
 
-    /// Reads a blob.
-    /// # Errors  `NoBlob`; `Damaged` if its bytes are not those of its name.
-    pub async fn get(&self, digest: Digest) -> Result<Vec<u8>> {
+    pub(super) async fn get(&self, digest: Digest) -> Result<Vec<u8>> {
         let path = self.path(digest);
         blocking(move || {
             let bytes = found(digest, &path, fs::read(&path))?;
@@ -113,37 +97,22 @@ impl Blobs {
         .await
     }
 
-    /// How many bytes a blob has.
-    /// # Errors  `NoBlob`, `Io`.
-    pub async fn size(&self, digest: Digest) -> Result<u64> {
+    pub(super) async fn size(&self, digest: Digest) -> Result<u64> {
         let path = self.path(digest);
         blocking(move || Ok(found(digest, &path, fs::metadata(&path))?.len())).await
     }
 
-    /// Bytes of a blob, from the first of `range` to before its end. They are not held against the digest, which needs
-    /// all of them.
-    /// # Errors  `NoBlob`; `Damaged` if it has fewer bytes.
-    pub async fn get_range(&self, digest: Digest, range: Range<u64>) -> Result<Vec<u8>> {
+    pub(super) async fn parts(&self, digest: Digest, range: Range<u64>) -> Result<Parts> {
         let path = self.path(digest);
         blocking(move || {
             let mut file = found(digest, &path, File::open(&path))?;
             file.seek(SeekFrom::Start(range.start)).map_err(Error::io(&path))?;
-            let (length, mut bytes) = (range.end.saturating_sub(range.start), Vec::new());
-            file.take(length).read_to_end(&mut bytes).map_err(Error::io(&path))?;
-            if bytes.len() as u64 == length {
-                Ok(bytes)
-            } else {
-                let there = range.start + bytes.len() as u64;
-                Err(Error::damaged(&path, format!("at least {} bytes", range.end), format!("{there}")))
-            }
+            Ok(Parts::of_file(file, &path, range.start, range.end))
         })
         .await
     }
 
-    /// Removes blobs that no job refers to and that were put, or put again, at least `age` ago. `age` must be longer
-    /// than it takes from a put to the submission or end of its job.
-    /// # Errors  `Io`, and what the store says.
-    pub async fn sweep(&self, store: &dyn JobStore, age: Duration) -> Result<Swept> {
+    pub(super) async fn sweep(&self, store: &dyn JobStore, age: Duration) -> Result<Swept> {
         let blobs = self.clone();
         let (old, mut swept) = blocking(move || blobs.old(age)).await?;
         for part in old.chunks(PART) {
@@ -234,7 +203,9 @@ fn flush(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

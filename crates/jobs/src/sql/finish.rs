@@ -1,14 +1,14 @@
 //! Ends: by the worker, by request, and back to the queue.
 
-use super::rows::job_of;
+use super::operation::Operation;
 use super::turn::Turn;
-use super::writer::Operation;
-use crate::{Error, Job, JobId, Lease, Outcome, Requeue, Result, State};
+use super::value::values;
+use crate::{Job, JobId, Lease, Outcome, Requeue, Result, State};
 use async_trait::async_trait;
 
-pub(super) struct Finish {
-    pub(super) lease: Lease,
-    pub(super) outcome: Outcome,
+pub(crate) struct Finish {
+    pub(crate) lease: Lease,
+    pub(crate) outcome: Outcome,
 }
 
 #[async_trait]
@@ -30,12 +30,9 @@ impl Operation for Finish {
             }
             Outcome::Succeeded { result, blobs } => {
                 for blob in blobs {
-                    sqlx::query("INSERT OR IGNORE INTO blobs (digest, job, result) VALUES (?, ?, 1)")
-                        .bind(&blob.as_bytes()[..])
-                        .bind(job.seq)
-                        .execute(&mut *turn.db)
-                        .await
-                        .map_err(Error::database("result"))?;
+                    let sql =
+                        "INSERT INTO blobs (digest, job, result) VALUES ($1, $2, 1) ON CONFLICT DO NOTHING";
+                    turn.db.change("result", sql, values![blob, job.seq]).await?;
                 }
                 turn.attempt_ended(&job, State::Succeeded.as_str()).await?;
                 turn.end(&job, State::Succeeded, Some(result), None).await
@@ -50,7 +47,7 @@ pub(super) async fn cancelled(turn: &mut Turn<'_>, job: &Job) -> Result<Job> {
     turn.end(job, State::Cancelled, None, None).await
 }
 
-pub(super) struct Cancel(pub(super) JobId);
+pub(crate) struct Cancel(pub(crate) JobId);
 
 #[async_trait]
 impl Operation for Cancel {
@@ -67,21 +64,17 @@ impl Operation for Cancel {
                 turn.end(&job, State::Cancelled, None, None).await
             }
             State::Running => {
-                let row = sqlx::query("UPDATE jobs SET state = 'cancelling' WHERE seq = ? RETURNING *")
-                    .bind(job.seq)
-                    .fetch_one(&mut *turn.db)
-                    .await
-                    .map_err(Error::database("cancel"))?;
-                turn.tell(&job_of(&row)?).await
+                let sql = "UPDATE jobs SET state = 'cancelling' WHERE seq = $1 RETURNING *";
+                turn.moved("cancel", sql, values![job.seq]).await
             }
             State::Cancelling | State::Succeeded | State::Failed | State::Cancelled => Ok(job),
         }
     }
 }
 
-pub(super) struct GiveBack {
-    pub(super) lease: Lease,
-    pub(super) why: Requeue,
+pub(crate) struct GiveBack {
+    pub(crate) lease: Lease,
+    pub(crate) why: Requeue,
 }
 
 #[async_trait]

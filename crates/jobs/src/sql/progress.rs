@@ -1,12 +1,13 @@
 //! What a worker says while it works.
 
+use super::operation::Operation;
 use super::turn::Turn;
-use super::writer::Operation;
-use crate::{Beat, Error, Lease, Result, State};
+use super::value::values;
+use crate::{Beat, Lease, Result, State};
 use async_trait::async_trait;
 use serde_json::Value;
 
-pub(super) struct Heartbeat(pub(super) Lease);
+pub(crate) struct Heartbeat(pub(crate) Lease);
 
 #[async_trait]
 impl Operation for Heartbeat {
@@ -16,20 +17,16 @@ impl Operation for Heartbeat {
     async fn run(&mut self, turn: &mut Turn<'_>) -> Result<Beat> {
         let job = turn.held(self.0).await?;
         let ends = turn.now + turn.policy.lease;
-        sqlx::query("UPDATE jobs SET lease = ? WHERE seq = ?")
-            .bind(ends.0)
-            .bind(job.seq)
-            .execute(&mut *turn.db)
-            .await
-            .map_err(Error::database("heartbeat"))?;
+        let sql = "UPDATE jobs SET lease = $1 WHERE seq = $2";
+        turn.db.change("heartbeat", sql, values![ends, job.seq]).await?;
         Ok(if job.state == State::Cancelling { Beat::Stop(ends) } else { Beat::Continue(ends) })
     }
 }
 
-pub(super) struct Append {
-    pub(super) lease: Lease,
-    pub(super) kind: String,
-    pub(super) data: Value,
+pub(crate) struct Append {
+    pub(crate) lease: Lease,
+    pub(crate) kind: String,
+    pub(crate) data: Value,
 }
 
 #[async_trait]

@@ -1,7 +1,8 @@
 //! How much of its quotas a tenant has used.
 
-use super::rows::column;
+use super::db::Lock;
 use super::turn::Turn;
+use super::value::values;
 use crate::policy::DAY;
 use crate::{Error, Quotas, Result, Timestamp};
 
@@ -20,14 +21,11 @@ pub(super) fn limit(weight: u64) -> i64 {
 
 /// Whether one more job of this weight is within the tenant's quotas.
 pub(super) async fn check(turn: &mut Turn<'_>, tenant: &str, weight: i64) -> Result<()> {
-    let own = sqlx::query("SELECT queued, weight FROM tenants WHERE tenant = ?")
-        .bind(tenant)
-        .fetch_optional(&mut *turn.db)
-        .await
-        .map_err(Error::database("quota"))?;
+    let sql = "SELECT queued, weight FROM tenants WHERE tenant = $1";
+    let own = turn.db.first("quota", Lock::None, sql, values![tenant]).await?;
     let Quotas { queued, weight_per_day, .. } = turn.policy.quotas;
     let (queued, per_day) = match own {
-        Some(row) => (column(&row, "queued")?, column(&row, "weight")?),
+        Some(row) => (row.number("queued")?, row.get("weight")?),
         None => (queued, limit(weight_per_day)),
     };
     waiting(turn, tenant, queued).await?;
@@ -36,45 +34,30 @@ pub(super) async fn check(turn: &mut Turn<'_>, tenant: &str, weight: i64) -> Res
 
 async fn waiting(turn: &mut Turn<'_>, tenant: &str, limit: u32) -> Result<()> {
     // Counts no further than it needs to.
-    let waiting: u32 = sqlx::query_scalar(
-        "SELECT count(*) FROM
-         (SELECT 1 FROM jobs WHERE tenant = ? AND state IN ('queued', 'retry_wait') LIMIT ?)",
-    )
-    .bind(tenant)
-    .bind(limit)
-    .fetch_one(&mut *turn.db)
-    .await
-    .map_err(Error::database("quota"))?;
-    if waiting < limit { Ok(()) } else { Err(Error::Quota { tenant: tenant.to_owned(), limit }) }
+    let sql = "SELECT count(*) AS n FROM
+               (SELECT 1 FROM jobs WHERE tenant = $1 AND state IN ('queued', 'retry_wait') LIMIT $2) AS waiting";
+    let waiting = turn.db.number("quota", sql, values![tenant, limit]).await?;
+    if waiting < i64::from(limit) { Ok(()) } else { Err(Error::Quota { tenant: tenant.to_owned(), limit }) }
 }
 
 async fn weighing(turn: &mut Turn<'_>, tenant: &str, limit: i64, asked: i64) -> Result<()> {
-    let day_ago = turn.now.before(DAY).0;
-    let used: i64 = sqlx::query_scalar(
-        "SELECT coalesce(sum(weight), 0) FROM jobs WHERE tenant = ? AND created > ? AND weight > 0",
-    )
-    .bind(tenant)
-    .bind(day_ago)
-    .fetch_one(&mut *turn.db)
-    .await
-    .map_err(Error::database("quota"))?;
+    let day_ago = turn.now.before(DAY);
+    let sql = "SELECT CAST(coalesce(sum(weight), 0) AS BIGINT) AS n FROM jobs
+               WHERE tenant = $1 AND created > $2 AND weight > 0";
+    let used = turn.db.number("quota", sql, values![tenant, day_ago]).await?;
     if used + asked <= limit {
         return Ok(());
     }
     // The job whose weight makes room when it is a day old; none does for what is more than the limit itself.
-    let last: Option<i64> = sqlx::query_scalar(
-        "SELECT created FROM
-         (SELECT created, sum(weight) OVER (ORDER BY created, seq) AS gone FROM jobs
-          WHERE tenant = ? AND created > ? AND weight > 0)
-         WHERE gone >= ? ORDER BY gone LIMIT 1",
-    )
-    .bind(tenant)
-    .bind(day_ago)
-    .bind(used + asked - limit)
-    .fetch_optional(&mut *turn.db)
-    .await
-    .map_err(Error::database("quota"))?;
-    let room = last.filter(|_| asked <= limit).map(|created| Timestamp(created) + DAY);
+    let sql = "SELECT created FROM
+               (SELECT created, sum(weight) OVER (ORDER BY created, seq) AS gone FROM jobs
+                WHERE tenant = $1 AND created > $2 AND weight > 0) AS made
+               WHERE gone >= $3 ORDER BY gone LIMIT 1";
+    let row = turn.db.first("quota", Lock::None, sql, values![tenant, day_ago, used + asked - limit]).await?;
+    let room = match row {
+        Some(row) if asked <= limit => Some(Timestamp(row.get("created")?) + DAY),
+        _ => None,
+    };
     Err(Error::WeightQuota {
         tenant: tenant.to_owned(),
         limit: limit.unsigned_abs(),
