@@ -94,6 +94,16 @@ impl From<jobs::Error> for Problem {
             jobs::Error::Busy(_) => {
                 Self::new(Code::StoreBusy, "the database is locked by another program").retry_after(5)
             }
+            jobs::Error::Contended(_) | jobs::Error::Unavailable { .. } | jobs::Error::Remote { .. } => {
+                tracing::warn!(%error, "http.store");
+                Self::new(Code::StoreBusy, "the store cannot be reached or is changed by others")
+                    .retry_after(5)
+            }
+            jobs::Error::Uncertain { .. } => {
+                tracing::warn!(%error, "http.store");
+                let detail = "the connection to the store was lost: ask again, with the same Idempotency-Key if there was one";
+                Self::new(Code::StoreBusy, detail).retry_after(1)
+            }
             jobs::Error::Closed => Self::new(Code::Closing, "the job store is closed").retry_after(10),
             _ => Self::internal(error),
         }

@@ -9,11 +9,8 @@ use crate::stream::{self, Gone, Sink};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jobs::{Blobs, Digest};
-use std::ops::Range;
+use jobs::{Digest, Parts};
 
-/// Read and sent at a time.
-pub(crate) const CHUNK: u64 = 256 << 10;
 /// Up to this size a blob is read and its sha256 compared before anything is sent.
 const VERIFIED: u64 = 4 << 20;
 
@@ -57,12 +54,11 @@ pub(crate) async fn send(server: &Server, headers: &HeaderMap, blob: Blob<'_>) -
     let body = if length == blob.bytes && blob.bytes <= VERIFIED {
         Body::from(server.blobs.get(digest).await?)
     } else {
-        // Asked here, so that one that is not there is told.
-        server.blobs.size(digest).await?;
-        let blobs = server.blobs.clone();
+        // Opened here, so that one that is not there is told.
+        let parts = server.blobs.parts(digest, first..first + length).await?;
         stream::body(move |sink| async move {
             // `Gone` needs no answer.
-            let _ = copy(&blobs, digest, first..first + length, &sink).await;
+            let _ = copy(parts, &sink).await;
         })
     };
     let mut response = (status, common, body).into_response();
@@ -77,23 +73,15 @@ pub(crate) async fn send(server: &Server, headers: &HeaderMap, blob: Blob<'_>) -
     Ok(response)
 }
 
-async fn copy(
-    blobs: &Blobs,
-    digest: Digest,
-    range: Range<u64>,
-    sink: &Sink,
-) -> std::result::Result<(), Gone> {
-    let mut from = range.start;
-    while from < range.end {
-        let to = range.end.min(from + CHUNK);
-        match blobs.get_range(digest, from..to).await {
-            Ok(part) => sink.send(part).await?,
+async fn copy(mut parts: Parts, sink: &Sink) -> std::result::Result<(), Gone> {
+    loop {
+        match parts.next().await {
+            Ok(Some(part)) => sink.send(part).await?,
+            Ok(None) => return Ok(()),
             Err(error) => {
                 sink.fail(error).await;
                 return Ok(());
             }
         }
-        from = to;
     }
-    Ok(())
 }

@@ -3,7 +3,6 @@
 //! Sizes and checksums follow each file in a data descriptor, since they are known only then. No file and no archive
 //! reaches 4 GiB, so no zip64.
 
-use crate::send::CHUNK;
 use crate::stream::{Gone, Sink};
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, CrcWriter};
@@ -89,13 +88,10 @@ async fn pack(blobs: &Blobs, member: Member, offset: u32, sink: &Sink) -> Result
 
     let mut encoder = CrcWriter::new(DeflateEncoder::new(Vec::new(), Compression::fast()));
     let (mut size, mut packed) = (0u64, 0u64);
-    while size < member.bytes {
-        let to = member.bytes.min(size + CHUNK);
-        let part = blobs
-            .get_range(member.digest, size..to)
-            .await
-            .map_err(|error| Stop::Broken(error.to_string()))?;
-        size = to;
+    let stop = |error: jobs::Error| Stop::Broken(error.to_string());
+    let mut parts = blobs.parts(member.digest, 0..member.bytes).await.map_err(stop)?;
+    while let Some(part) = parts.next().await.map_err(stop)? {
+        size += part.len() as u64;
         encoder.write_all(&part).map_err(broken)?;
         let done = std::mem::take(encoder.get_mut().get_mut());
         packed += done.len() as u64;

@@ -106,7 +106,7 @@ async fn a_damaged_file_is_not_sent() {
     let product =
         server.get_with(&format!("/v1/jobs/{id}/result"), &[("accept", "application/json")]).await.json();
     let sha256: Digest = product["files"][0]["sha256"].as_str().unwrap().parse().unwrap();
-    let path = server.blobs.path(sha256).unwrap();
+    let path = server.blobs.path(sha256).expect("blobs are in a folder");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&path, bytes).unwrap();
