@@ -18,7 +18,10 @@ def main():
         if str(job.state) in ("succeeded", "failed", "cancelled"):
             break
     assert str(job.state) == "succeeded", job
-    pdb = read_file.sync_detailed(job.id, "rank_001.pdb", client=client).content.decode()
+    scores = read_file.sync(job.id, "rank_001.scores.json", client=client)
+    assert len(scores["plddt"]) == job.residues, job
+    # The generator takes a file of several types for JSON; its connection serves for the others.
+    pdb = client.get_httpx_client().get(job.links.result).text
     assert pdb.count(" CA ") == job.residues, job
     print(f"generated client: {job.residues} residues")
 
