@@ -47,6 +47,9 @@ export interface Viewer {
   dispose(): void;
 }
 
+/** As `--mark` in the style sheet: no band's colour, and visible on all of them. */
+const MARK = Color(0xd6007f);
+
 type Cartoon = StructureRepresentation<any>;
 
 export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewer {
@@ -57,14 +60,15 @@ export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewe
   };
   fit();
   const context = Canvas3DContext.fromCanvas(canvas, assets, { preserveDrawingBuffer: true }, { transparency: "blended" });
-  const canvas3d = Canvas3D.create(context, {
-    camera: { helper: { axes: { name: "off", params: {} } } } as never,
+  const canvas3d = Canvas3D.create(context);
+  // Flat light and no shadows: the colours are to be read.
+  canvas3d.setProps({
+    camera: { helper: { axes: { name: "off", params: {} } } },
     cameraFog: { name: "off", params: {} },
-    multiSample: { mode: "temporal", sampleLevel: 2, reduceFlicker: true, reuseOcclusion: true },
-    renderer: { selectColor: Color(0xd6007f), highlightColor: Color(0xd6007f), selectStrength: 0.35, highlightStrength: 0.25 } as never,
-    marking: { selectEdgeColor: Color(0xd6007f), highlightEdgeColor: Color(0xd6007f) } as never,
+    renderer: { selectColor: MARK, highlightColor: MARK, selectStrength: 0.35, highlightStrength: 0.25 },
+    marking: { selectEdgeColor: MARK, highlightEdgeColor: MARK },
+    postprocessing: { occlusion: { name: "off", params: {} }, bloom: { name: "off", params: {} } },
   });
-  canvas3d.setProps({ postprocessing: { occlusion: { name: "off", params: {} }, bloom: { name: "off", params: {} } } } as never);
   canvas3d.animate();
   const resized = new ResizeObserver(() => {
     fit();
@@ -110,6 +114,13 @@ export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewe
     return residueOf(first.unit, OrderedSet.getAt(first.indices, 0));
   };
 
+  /** All of it; a little nearer than Mol* goes, which leaves room for side chains. */
+  const whole = (durationMs: number) =>
+    canvas3d.requestCameraReset({
+      durationMs,
+      snapshot: (scene, camera) => camera.getFocus(scene.boundingSphereVisible.center, 0.8 * scene.boundingSphereVisible.radius),
+    });
+
   return {
     async show(pdb) {
       const parsed = await parsePDB(pdb).run();
@@ -133,8 +144,7 @@ export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewe
       cartoon = next;
       canvas3d.add(next);
       canvas3d.commit(true);
-      // A change of model keeps the view: the models are superposed or nearly so.
-      canvas3d.requestCameraReset(first ? { durationMs: 0 } : { durationMs: 250 });
+      whole(first ? 0 : 250);
       drawMarks();
     },
     select(spans) {
@@ -163,7 +173,7 @@ export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewe
       canvas3d.camera.setState({ position: Vec3.add(Vec3(), target, eye) }, 0);
       canvas3d.requestDraw();
     },
-    reset: () => canvas3d.requestCameraReset({ durationMs: 250 }),
+    reset: () => whole(250),
     background: (colour) => canvas3d.setProps({ renderer: { backgroundColor: Color(colour) } }),
     dispose() {
       resized.disconnect();
