@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { open, outside } from "./browser.mjs";
-import { faint, hues, nameless } from "./look.mjs";
+import { faint, hues, inside, nameless } from "./look.mjs";
 import * as mock from "./mock.mjs";
 import * as proxy from "./proxy.mjs";
 
@@ -139,16 +139,21 @@ test("from an alignment to a structure, over a connection that breaks", async (t
   // 3D → PAE: a residue that is clicked becomes a row and a column.
   await page.getByRole("button", { name: "Clear" }).click();
   await until(async () => (await marked()) < before + 50, "the mark is gone");
-  const view = await page.locator(".view").boundingBox();
   await page.locator(".view").scrollIntoViewIfNeeded();
+  const view = await page.locator(".view").boundingBox();
+  const places = await page.evaluate(inside, ".view");
+  assert.ok(places.length > 20, `${places.length} places to point at`);
   let hit = null;
-  for (let step = 0; step < 400 && !hit; step++) {
-    const x = view.x + view.width * (0.2 + 0.6 * ((step * 0.618) % 1));
-    const y = view.y + view.height * (0.2 + 0.6 * ((step * 0.755) % 1));
-    await page.mouse.move(x, y);
-    await page.waitForTimeout(120);
-    const tip = await page.locator(".tip").innerText();
-    if (tip) hit = { x, y, residue: /^[A-Z](\d+)/.exec(tip)[1] };
+  for (let k = 0; k < 8 && !hit; k++) {
+    const [x, y] = places[Math.floor(((k + 0.5) * places.length) / 8)];
+    await page.mouse.move(view.x + x - 2, view.y + y);
+    await page.mouse.move(view.x + x, view.y + y);
+    const tip = page.locator(".tip");
+    for (let wait = 0; wait < 20 && !hit; wait++) {
+      await page.waitForTimeout(100);
+      const residue = /^[A-Z](\d+)/.exec(await tip.innerText())?.[1];
+      if (residue) hit = { x: view.x + x, y: view.y + y, residue };
+    }
   }
   assert.ok(hit, "the pointer finds a residue in 3D");
   assert.ok(await page.locator(`.sequence .pointed[data-residue="${hit.residue}"]`).count(), "the sequence shows what is pointed at");
@@ -271,6 +276,11 @@ test("what is wrong is shown where it is wrong", async (t) => {
   assert.equal(await seed.getAttribute("aria-invalid"), "true");
   assert.ok(await seed.isVisible(), "its options are opened");
   await shot(page, "wrong");
+  await page.getByLabel("Recycles").fill("1000000");
+  await page.getByText("Options", { exact: true }).click();
+  await fold.click();
+  assert.ok(await page.getByLabel("Recycles").isVisible(), "a field that the browser refuses is shown");
+  await page.getByLabel("Recycles").fill("");
   await page.getByLabel("Or files").setInputFiles({ name: "x.bin", mimeType: "text/plain", buffer: Buffer.from("nothing\u0001 of use") });
   await page.locator(".problem").waitFor();
   assert.match(await page.locator(".problem").innerText(), /x\.bin/);
@@ -334,6 +344,17 @@ test("failures say why; a model without PAE has no map", { skip: real ? "needs j
   await page.goto(`${way.base}/jobs/00000000-0000-0000-0000-000000000000`);
   await page.getByText("expected the id of a job, found another").waitFor();
   clean(visit);
+});
+
+test("the watch itself sees what is forbidden", async (t) => {
+  const visit = await open();
+  t.after(visit.close);
+  await visit.page.goto(`${way.base}/`);
+  await visit.page.evaluate(() => {
+    new Image().src = "http://127.0.0.1:9/x.png";
+    document.body.setAttribute("style", "color: red");
+  });
+  await until(() => visit.breaches.some((text) => text.startsWith("img-src")) && visit.breaches.some((text) => text.startsWith("style-src")), "both breaches are seen");
 });
 
 test("a server with keys asks for one, once", { skip: real ? "needs a server with keys" : false }, async (t) => {
