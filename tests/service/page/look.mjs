@@ -26,6 +26,25 @@ export function hues([selector, colours]) {
   return counts;
 }
 
+/** Places in the 3D view, in pixels of the page from its corner, that are well inside something coloured. */
+export function inside(selector) {
+  const view = document.querySelector(selector);
+  const copy = document.createElement("canvas");
+  copy.width = view.width;
+  copy.height = view.height;
+  const context = copy.getContext("2d");
+  context.drawImage(view, 0, 0);
+  const { data } = context.getImageData(0, 0, copy.width, copy.height);
+  const coloured = (x, y) => {
+    const at = 4 * (y * copy.width + x);
+    const pixel = [data[at], data[at + 1], data[at + 2]];
+    return Math.max(...pixel) - Math.min(...pixel) >= 40;
+  };
+  const found = [];
+  for (let y = 8; y < copy.height - 8; y += 3) for (let x = 8; x < copy.width - 8; x += 3) if ([-3, 0, 3].every((dx) => [-3, 0, 3].every((dy) => coloured(x + dx, y + dy)))) found.push([(x * view.clientWidth) / copy.width, (y * view.clientHeight) / copy.height]);
+  return found;
+}
+
 /** Text whose contrast with its ground is below WCAG AA. */
 export function faint() {
   const parse = (text) => {

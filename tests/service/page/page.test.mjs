@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { open, outside } from "./browser.mjs";
-import { faint, hues, nameless } from "./look.mjs";
+import { faint, hues, inside, nameless } from "./look.mjs";
 import * as mock from "./mock.mjs";
 import * as proxy from "./proxy.mjs";
 
@@ -64,8 +64,9 @@ function clean({ asked, breaches, errors }) {
   assert.deepEqual(errors, [], "errors of scripts");
 }
 
-test("from an alignment to a structure, over a connection that breaks", async () => {
+test("from an alignment to a structure, over a connection that breaks", async (t) => {
   const visit = await open();
+  t.after(visit.close);
   const { page } = visit;
   const answer = await page.goto(`${way.base}/`);
   const policy = answer.headers()["content-security-policy"] ?? "";
@@ -138,16 +139,21 @@ test("from an alignment to a structure, over a connection that breaks", async ()
   // 3D → PAE: a residue that is clicked becomes a row and a column.
   await page.getByRole("button", { name: "Clear" }).click();
   await until(async () => (await marked()) < before + 50, "the mark is gone");
-  const view = await page.locator(".view").boundingBox();
   await page.locator(".view").scrollIntoViewIfNeeded();
+  const view = await page.locator(".view").boundingBox();
+  const places = await page.evaluate(inside, ".view");
+  assert.ok(places.length > 20, `${places.length} places to point at`);
   let hit = null;
-  for (let step = 0; step < 400 && !hit; step++) {
-    const x = view.x + view.width * (0.2 + 0.6 * ((step * 0.618) % 1));
-    const y = view.y + view.height * (0.2 + 0.6 * ((step * 0.755) % 1));
-    await page.mouse.move(x, y);
-    await page.waitForTimeout(120);
-    const tip = await page.locator(".tip").innerText();
-    if (tip) hit = { x, y, residue: /^[A-Z](\d+)/.exec(tip)[1] };
+  for (let k = 0; k < 8 && !hit; k++) {
+    const [x, y] = places[Math.floor(((k + 0.5) * places.length) / 8)];
+    await page.mouse.move(view.x + x - 2, view.y + y);
+    await page.mouse.move(view.x + x, view.y + y);
+    const tip = page.locator(".tip");
+    for (let wait = 0; wait < 20 && !hit; wait++) {
+      await page.waitForTimeout(100);
+      const residue = /^[A-Z](\d+)/.exec(await tip.innerText())?.[1];
+      if (residue) hit = { x: view.x + x, y: view.y + y, residue };
+    }
   }
   assert.ok(hit, "the pointer finds a residue in 3D");
   assert.ok(await page.locator(`.sequence .pointed[data-residue="${hit.residue}"]`).count(), "the sequence shows what is pointed at");
@@ -200,13 +206,13 @@ test("from an alignment to a structure, over a connection that breaks", async ()
   assert.deepEqual([next.options.seed, next.msa_rows, next.sequence, next.options.recycles], [7, 35, job.sequence, 2]);
   assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1");
   clean(visit);
-  await visit.close();
 });
 
-test("dark, and at 400 pixels", async () => {
+test("dark, and at 400 pixels", async (t) => {
   const job = await post({ name: "bands-small", alignment: A3M, options: { recycles: 1 } });
   await finished(job.id);
   const visit = await open({ colorScheme: "dark", viewport: { width: 400, height: 800 } });
+  t.after(visit.close);
   const { page } = visit;
   for (const [path, name] of [["/", "home"], [`/jobs/${job.id}`, "job"]]) {
     await page.goto(`${way.base}${path}`);
@@ -223,13 +229,13 @@ test("dark, and at 400 pixels", async () => {
     }
   }
   clean(visit);
-  await visit.close();
 });
 
-test("without WebGL everything else works", async () => {
+test("without WebGL everything else works", async (t) => {
   const job = await post({ name: "bands-flat", alignment: A3M, options: { recycles: 1 } });
   await finished(job.id);
   const visit = await open({ webgl: false });
+  t.after(visit.close);
   const { page } = visit;
   await page.goto(`${way.base}/jobs/${job.id}`);
   await page.getByText("No 3D view: this browser offers no WebGL").waitFor();
@@ -242,11 +248,11 @@ test("without WebGL everything else works", async () => {
   assert.ok(!visit.asked.some((url) => url.endsWith("/viewer.js")), "Mol* is not even loaded");
   await shot(page, "no-webgl");
   clean(visit);
-  await visit.close();
 });
 
-test("what is wrong is shown where it is wrong", async () => {
+test("what is wrong is shown where it is wrong", async (t) => {
   const visit = await open();
+  t.after(visit.close);
   const { page } = visit;
   await page.goto(`${way.base}/`);
   const text = page.getByLabel("Sequence, FASTA or A3M");
@@ -270,6 +276,11 @@ test("what is wrong is shown where it is wrong", async () => {
   assert.equal(await seed.getAttribute("aria-invalid"), "true");
   assert.ok(await seed.isVisible(), "its options are opened");
   await shot(page, "wrong");
+  await page.getByLabel("Recycles").fill("1000000");
+  await page.getByText("Options", { exact: true }).click();
+  await fold.click();
+  assert.ok(await page.getByLabel("Recycles").isVisible(), "a field that the browser refuses is shown");
+  await page.getByLabel("Recycles").fill("");
   await page.getByLabel("Or files").setInputFiles({ name: "x.bin", mimeType: "text/plain", buffer: Buffer.from("nothing\u0001 of use") });
   await page.locator(".problem").waitFor();
   assert.match(await page.locator(".problem").innerText(), /x\.bin/);
@@ -283,14 +294,15 @@ test("what is wrong is shown where it is wrong", async () => {
   await page.getByText("Accepted 2 jobs").waitFor();
   await page.locator(".queue").getByRole("link", { name: "b", exact: true }).waitFor();
   clean(visit);
-  await visit.close();
 });
 
-test("the list: places, progress, cancelling, pages", { skip: real ? "needs a job that does not end" : false }, async () => {
+test("the list: places, progress, cancelling, pages", { skip: real ? "needs a job that does not end" : false }, async (t) => {
   const visit = await open();
+  t.after(visit.close);
   const { page } = visit;
   const hold = await post({ name: "hold-1", sequence: "MKVLAAGIV" });
-  for (let k = 1; k <= 24; k++) await post({ name: `wait-${k}`, sequence: "MKVLAAGIV" });
+  const waiting = [];
+  for (let k = 1; k <= 24; k++) waiting.push(await post({ name: `wait-${k}`, sequence: "MKVLAAGIV" }));
   await page.goto(`${way.base}/`);
   await page.locator(".queue tbody tr").nth(19).waitFor();
   assert.equal(await page.locator(".queue tbody tr").count(), 20);
@@ -305,19 +317,20 @@ test("the list: places, progress, cancelling, pages", { skip: real ? "needs a jo
   await row("wait-3").getByText("1 ahead in the queue").waitFor();
   await row("hold-1").getByRole("link").click();
   await page.locator(".job-head [data-state=running]").waitFor();
+  for (const { id } of waiting.slice(2)) await fetch(`${way.base}/v1/jobs/${id}`, { method: "DELETE" });
   await page.getByRole("button", { name: "Cancel job" }).click();
   await page.locator(".job-head [data-state=cancelled]").waitFor();
   assert.equal(page.url(), `${way.base}/jobs/${hold.id}`);
   await page.goBack();
   await page.getByLabel("State").selectOption("cancelled");
-  await row("hold-1").waitFor();
-  await until(async () => (await page.locator(".queue tbody tr").count()) === 2, "only cancelled ones");
+  await row("wait-24").waitFor();
+  await until(async () => (await page.locator(".queue tbody tr").count()) === 20, "a page of cancelled ones");
   clean(visit);
-  await visit.close();
 });
 
-test("failures say why; a model without PAE has no map", { skip: real ? "needs jobs that fail" : false }, async () => {
+test("failures say why; a model without PAE has no map", { skip: real ? "needs jobs that fail" : false }, async (t) => {
   const visit = await open();
+  t.after(visit.close);
   const { page } = visit;
   const [failed, flat] = [await post({ name: "fail-1", sequence: "MKVLAAGIV" }), await post({ name: "nopae-1", sequence: "MKVLAAGIV" })];
   await page.goto(`${way.base}/jobs/${failed.id}`);
@@ -331,13 +344,25 @@ test("failures say why; a model without PAE has no map", { skip: real ? "needs j
   await page.goto(`${way.base}/jobs/00000000-0000-0000-0000-000000000000`);
   await page.getByText("expected the id of a job, found another").waitFor();
   clean(visit);
-  await visit.close();
 });
 
-test("a server with keys asks for one, once", { skip: real ? "needs a server with keys" : false }, async () => {
+test("the watch itself sees what is forbidden", async (t) => {
+  const visit = await open();
+  t.after(visit.close);
+  await visit.page.goto(`${way.base}/`);
+  await visit.page.evaluate(() => {
+    new Image().src = "http://127.0.0.1:9/x.png";
+    document.body.setAttribute("style", "color: red");
+  });
+  await until(() => visit.breaches.some((text) => text.startsWith("img-src")) && visit.breaches.some((text) => text.startsWith("style-src")), "both breaches are seen");
+});
+
+test("a server with keys asks for one, once", { skip: real ? "needs a server with keys" : false }, async (t) => {
   const locked = await mock.start({ key: "foldry_1.secret", step: 5 });
   const guard = await proxy.start(locked.base);
+  t.after(() => (guard.stop(), locked.stop()));
   const visit = await open();
+  t.after(visit.close);
   const { page } = visit;
   await page.goto(`${guard.base}/`);
   await page.getByRole("dialog").waitFor();
@@ -361,7 +386,4 @@ test("a server with keys asks for one, once", { skip: real ? "needs a server wit
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
   assert.deepEqual(outside(visit.asked, guard.base), []);
   assert.deepEqual(visit.breaches, []);
-  await visit.close();
-  guard.stop();
-  locked.stop();
 });

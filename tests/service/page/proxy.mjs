@@ -25,17 +25,17 @@ export async function start(base) {
           const id = /^id: (\d+)$/m.exec(block)?.[1];
           if (id && left-- <= 0) {
             onward.destroy();
-            // Not an orderly end: what a lost network looks like.
-            return void outgoing.socket.destroy();
+            // Not an orderly end: what a lost network looks like. What was sent before arrives before.
+            return void setTimeout(() => outgoing.socket?.destroy(), 100);
           }
           if (id) record.ids.push(Number(id));
           outgoing.write(`${block}\n\n`);
         }
       });
       answer.on("end", () => outgoing.end(rest));
-      answer.on("error", () => outgoing.destroy());
+      answer.on("error", () => left >= 0 && outgoing.destroy());
     });
-    onward.on("error", () => outgoing.destroy());
+    onward.on("error", () => left >= 0 && outgoing.destroy());
     outgoing.on("close", () => onward.destroy());
     incoming.pipe(onward);
   });

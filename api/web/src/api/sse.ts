@@ -79,13 +79,14 @@ export async function follow(path: string, { after, signal, onEvent, onConnectio
       if (last > 0) headers["Last-Event-ID"] = String(last);
       const response = await open(path, { headers, signal: one.signal });
       onConnection?.(null);
-      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+      const reader = response.body!.getReader();
+      const text = new TextDecoder();
       for (;;) {
         watch = setTimeout(stop, SILENCE);
         const { value, done } = await reader.read();
         clearTimeout(watch);
         if (done) break;
-        for (const { id, kind, data } of parser.push(value)) {
+        for (const { id, kind, data } of parser.push(text.decode(value, { stream: true }))) {
           wait = LEAST;
           // A server that could not go on from there tells again what is known.
           if (id !== null && id <= last && kind !== "end") continue;

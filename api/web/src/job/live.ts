@@ -23,8 +23,8 @@ export function liveView(): Live {
   const passes = h("tbody", {});
   const table = h("div", { class: "scroll", hidden: true }, h("table", { class: "passes" }, h("caption", {}, "Passes"), h("thead", {}, h("tr", {}, ["Seed", "Pass", "Mean pLDDT", "pTM", "Change", "Time"].map((text) => h("th", { scope: "col" }, text)))), passes));
   const notes = h("ul", {});
-  const progressCard = h("section", { class: "card" }, h("h2", {}, "Progress"), now, spoken, bar, plan, lost, reason, table);
-  const notesCard = h("section", { class: "card wide", hidden: true }, h("h2", {}, "Notes"), notes);
+  const noted = h("div", { class: "noted", hidden: true }, h("h3", {}, "Notes"), notes);
+  const progressCard = h("section", { class: "card" }, h("h2", {}, "Progress"), now, spoken, bar, plan, lost, reason, table, noted);
   const coverageCard = h("section", { class: "card", hidden: true }, h("h2", {}, "Alignment"));
   let coverage: Coverage | null = null;
   let stopCoverage = () => {};
@@ -32,7 +32,7 @@ export function liveView(): Live {
   let drawnPasses = 0;
 
   return {
-    element: h("div", { class: "live" }, progressCard, coverageCard, notesCard),
+    element: h("div", { class: "live" }, progressCard, coverageCard),
     update(progress, job) {
       const text = words(progress, job.position ?? null);
       now.textContent = text.charAt(0).toUpperCase() + text.slice(1);
@@ -65,7 +65,7 @@ export function liveView(): Live {
       table.hidden = drawnPasses === 0;
 
       if (notes.childElementCount !== progress.notes.length) notes.replaceChildren(...progress.notes.map((note) => h("li", {}, note)));
-      notesCard.hidden = progress.notes.length === 0;
+      noted.hidden = progress.notes.length === 0;
 
       if (progress.coverage !== coverage) {
         coverage = progress.coverage;

@@ -29,6 +29,7 @@ export function paeView(pae: Pae, residues: Residue[], selection: Selection): { 
   let width = 0;
   let hovered: [number, number] | null = null;
   let cursor: [number, number] | null = null;
+  let corner: [number, number] = [1, 1];
   const span = () => width - LEFT - RIGHT;
 
   const draw = () => {
@@ -125,7 +126,9 @@ export function paeView(pae: Pae, residues: Residue[], selection: Selection): { 
     from = at(event, false);
     if (!from) return;
     canvas.setPointerCapture(event.pointerId);
-    cursor = from;
+    // Keys go on from here, but their cursor is shown only once they are used.
+    corner = from;
+    cursor = null;
     selection.select({ from: from[1], to: from[1] }, { from: from[0], to: from[0] });
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -151,7 +154,7 @@ export function paeView(pae: Pae, residues: Residue[], selection: Selection): { 
     event.preventDefault();
     const step = event.ctrlKey || event.metaKey ? 10 : 1;
     const clamp = (k: number) => Math.min(pae.size, Math.max(1, k));
-    const old = cursor ?? [1, 1];
+    const old = cursor ?? corner;
     if (event.shiftKey) anchor ??= old;
     else anchor = null;
     cursor = [clamp(old[0] + step * move[0]), clamp(old[1] + step * move[1])];
@@ -160,11 +163,12 @@ export function paeView(pae: Pae, residues: Residue[], selection: Selection): { 
     speak();
   });
   canvas.addEventListener("focus", () => {
-    cursor ??= [1, 1];
+    if (canvas.matches(":focus-visible")) cursor ??= corner;
     draw();
     speak();
   });
   canvas.addEventListener("blur", () => {
+    anchor = null;
     draw();
     speak();
   });

@@ -104,6 +104,8 @@ export function submitView(open: (jobs: Job[]) => void): { element: HTMLElement;
     files.value = "";
     await readFiles(list);
   });
+  // What the browser finds wrong must be seen, too.
+  form.addEventListener("invalid", (event) => (event.target as Element).closest("details")?.setAttribute("open", ""), true);
   // Anywhere on the form: a file that misses the field must not replace the page.
   form.addEventListener("dragover", (event) => {
     event.preventDefault();

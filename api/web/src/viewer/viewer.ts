@@ -13,7 +13,7 @@ import { ColorTheme } from "molstar/lib/mol-theme/color.js";
 import { SizeTheme } from "molstar/lib/mol-theme/size.js";
 import { EveryLoci, Loci } from "molstar/lib/mol-model/loci.js";
 import { OrderedSet } from "molstar/lib/mol-data/int.js";
-import { Quat, Vec3 } from "molstar/lib/mol-math/linear-algebra.js";
+import { Quat, Vec2, Vec3 } from "molstar/lib/mol-math/linear-algebra.js";
 import { SyncRuntimeContext } from "molstar/lib/mol-task/execution/synchronous.js";
 import { Task } from "molstar/lib/mol-task/index.js";
 import { AssetManager } from "molstar/lib/mol-util/assets.js";
@@ -35,7 +35,9 @@ export interface Viewer {
   select(spans: readonly Span[]): void;
   /** Marks one residue lightly, or none. */
   point(residue: number | null): void;
+  /** Tells the residue beneath the pointer. */
   onPoint(listener: (residue: number | null) => void): void;
+  /** Tells the residue that was clicked; null beside all of them. */
   onPick(listener: (residue: number | null) => void): void;
   /** Turns the view, radians to the right and down. */
   turn(right: number, down: number): void;
@@ -47,6 +49,12 @@ export interface Viewer {
   dispose(): void;
 }
 
+/** As `--mark` in the style sheet: no band's colour, and visible on all of them. */
+const MARK = Color(0xd6007f);
+
+/** The pointer rests for so long before what is beneath it is looked up, ms. */
+const POINT_AFTER = 30;
+
 type Cartoon = StructureRepresentation<any>;
 
 export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewer {
@@ -56,15 +64,21 @@ export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewe
     resizeCanvas(canvas, box, devicePixelRatio > 2 ? 2 / devicePixelRatio : 1);
   };
   fit();
-  const context = Canvas3DContext.fromCanvas(canvas, assets, { preserveDrawingBuffer: true }, { transparency: "blended" });
-  const canvas3d = Canvas3D.create(context, {
-    camera: { helper: { axes: { name: "off", params: {} } } } as never,
+  // "wboit" although nothing is transparent: with "blended", SMAA paints over the edges of what is marked.
+  const context = Canvas3DContext.fromCanvas(canvas, assets, { preserveDrawingBuffer: true }, { transparency: "wboit" });
+  const canvas3d = Canvas3D.create(context);
+  // Flat light and no shadows: the colours are to be read.
+  canvas3d.setProps({
+    camera: { helper: { axes: { name: "off", params: {} } } },
+    // SMAA smooths edges; drawing every frame several times is too slow where there is no GPU.
+    multiSample: { mode: "off" },
     cameraFog: { name: "off", params: {} },
-    multiSample: { mode: "temporal", sampleLevel: 2, reduceFlicker: true, reuseOcclusion: true },
-    renderer: { selectColor: Color(0xd6007f), highlightColor: Color(0xd6007f), selectStrength: 0.35, highlightStrength: 0.25 } as never,
-    marking: { selectEdgeColor: Color(0xd6007f), highlightEdgeColor: Color(0xd6007f) } as never,
+    renderer: { selectColor: MARK, highlightColor: MARK, selectStrength: 0.35, highlightStrength: 0.25 },
+    marking: { selectEdgeColor: MARK, highlightEdgeColor: MARK },
+    postprocessing: { occlusion: { name: "off", params: {} }, bloom: { name: "off", params: {} } },
+    // Never: what is beneath the pointer is looked up below, and Mol*'s own looking would disturb that.
+    interaction: { maxFps: 0 },
   });
-  canvas3d.setProps({ postprocessing: { occlusion: { name: "off", params: {} }, bloom: { name: "off", params: {} } } } as never);
   canvas3d.animate();
   const resized = new ResizeObserver(() => {
     fit();
@@ -110,6 +124,13 @@ export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewe
     return residueOf(first.unit, OrderedSet.getAt(first.indices, 0));
   };
 
+  /** All of it; a little nearer than Mol* goes, which leaves room for side chains. */
+  const whole = (durationMs: number) =>
+    canvas3d.requestCameraReset({
+      durationMs,
+      snapshot: ({ boundingSphereVisible: { center, radius } }, camera) => ({ ...camera.getFocus(center, 0.62 * radius), radius }),
+    });
+
   return {
     async show(pdb) {
       const parsed = await parsePDB(pdb).run();
@@ -133,20 +154,32 @@ export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewe
       cartoon = next;
       canvas3d.add(next);
       canvas3d.commit(true);
-      // A change of model keeps the view: the models are superposed or nearly so.
-      canvas3d.requestCameraReset(first ? { durationMs: 0 } : { durationMs: 250 });
+      whole(first ? 0 : 250);
       drawMarks();
     },
     select(spans) {
+      if (JSON.stringify(spans) === JSON.stringify(selected)) return;
       selected = spans;
       drawMarks();
     },
     point(residue) {
       if (residue === pointed) return;
+      if (pointed !== null) mark(lociOf([{ from: pointed, to: pointed }]), MarkerAction.RemoveHighlight);
       pointed = residue;
-      drawMarks();
+      if (pointed !== null) mark(lociOf([{ from: pointed, to: pointed }]), MarkerAction.Highlight);
     },
-    onPoint: (listener) => void canvas3d.interaction.hover.subscribe((event) => listener(residueAt(event.current))),
+    onPoint(listener) {
+      // Not Mol*'s own event: where the GPU is slow (or is the CPU), it gives up after five frames and says that nothing is there.
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      canvas.addEventListener("pointermove", ({ buttons, offsetX, offsetY }) => {
+        clearTimeout(timer);
+        if (buttons === 0) timer = setTimeout(() => listener(residueAt(canvas3d.getLoci(canvas3d.identify(Vec2.create(offsetX, offsetY))?.id))), POINT_AFTER);
+      });
+      canvas.addEventListener("pointerleave", () => {
+        clearTimeout(timer);
+        listener(null);
+      });
+    },
     onPick: (listener) => void canvas3d.interaction.click.subscribe((event) => listener(residueAt(event.current))),
     turn(right, down) {
       const { position, target, up } = canvas3d.camera.getSnapshot();
@@ -163,7 +196,7 @@ export function createViewer(canvas: HTMLCanvasElement, box: HTMLElement): Viewe
       canvas3d.camera.setState({ position: Vec3.add(Vec3(), target, eye) }, 0);
       canvas3d.requestDraw();
     },
-    reset: () => canvas3d.requestCameraReset({ durationMs: 250 }),
+    reset: () => whole(250),
     background: (colour) => canvas3d.setProps({ renderer: { backgroundColor: Color(colour) } }),
     dispose() {
       resized.disconnect();
