@@ -40,14 +40,12 @@ def pinned(threads):
 
 
 class Peer:
-    """A process of steps.py."""
+    """A process of steps.py; `command` begins with its script."""
 
-    def __init__(self, command, shape, args):
-        block, length, rows = shape
-        command = [sys.executable, os.path.join(HERE, command[0]), *command[1:], '--block', block,
-                   '--length', str(length), '--rows', str(rows)]
+    def __init__(self, command, args):
+        command = [sys.executable, os.path.join(HERE, command[0]), *command[1:]]
         environment = {**os.environ, 'OMP_NUM_THREADS': str(args.threads), **({} if args.default_malloc else KEEP)}
-        self.log = open(os.path.join(args.scratch, f'{block}-{length}-{len(os.listdir(args.scratch))}'), 'w+')
+        self.log = open(os.path.join(args.scratch, str(len(os.listdir(args.scratch)))), 'w+')
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
                                         text=True, env=environment, preexec_fn=pinned(args.threads))
         if self.line() != 'ready':
@@ -73,13 +71,10 @@ class Peer:
 
 
 class Foldry:
-    """`foldry bench block`, begun anew for each run: it warms up by itself."""
+    """`foldry bench`, begun anew for each run: it warms up by itself."""
 
-    def __init__(self, binary, dtype, shape, args):
-        block, length, rows = shape
-        self.command = [binary, 'bench', 'block', '--only', block, '--lengths', str(length), '--runs', '1', '--json', '--dtype', dtype,
-                        '--msa' if block == 'evoformer' else '--extra', str(rows)]
-        self.threads = args.threads
+    def __init__(self, command, args):
+        self.command, self.threads = [args.foldry, 'bench', *command], args.threads
 
     def run(self):
         done = subprocess.run(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -92,16 +87,16 @@ class Foldry:
         pass
 
 
-def measure(shape, args):
-    """{program: its medians} and {program: why it was left out}."""
+def in_turns(programs, runs):
+    """What each program told of its runs, and why others were left out; `programs` has a function a name, which
+    starts it."""
     running, failed, told = {}, {}, {}
-    ours = {OURS: 'f32', OURS_BF16: 'bf16'}
-    for name in [*ours, *args.peers]:
+    for name, start in programs.items():
         try:
-            running[name] = Foldry(args.foldry, ours[name], shape, args) if name in ours else Peer(PEERS[name], shape, args)
+            running[name] = start()
         except (Failed, OSError) as why:
             failed[name] = str(why)
-    for _ in range(args.runs):
+    for _ in range(runs):
         for name in list(running):
             try:
                 told.setdefault(name, []).append(running[name].run())
@@ -111,9 +106,24 @@ def measure(shape, args):
                 del running[name]
     for program in running.values():
         program.end()
-    keys = ('cpu_seconds', 'seconds', 'peak_bytes')
-    return {name: {key: statistics.median(run[key] for run in runs) for key in keys}
-            for name, runs in told.items()}, failed
+    return told, failed
+
+
+def measure(shape, args):
+    """{program: its medians} and {program: why it was left out}."""
+    block, length, rows = shape
+    bench = ['block', '--only', block, '--lengths', str(length), '--runs', '1', '--json',
+             '--msa' if block == 'evoformer' else '--extra', str(rows)]
+    peer = ['--block', block, '--length', str(length), '--rows', str(rows)]
+    programs = {name: lambda dtype=dtype: Foldry([*bench, '--dtype', dtype], args)
+                for name, dtype in ((OURS, 'f32'), (OURS_BF16, 'bf16'))}
+    programs |= {name: lambda name=name: Peer([*PEERS[name], *peer], args) for name in args.peers}
+    told, failed = in_turns(programs, args.runs)
+    return {name: medians(runs) for name, runs in told.items()}, failed
+
+
+def medians(runs, keys=('cpu_seconds', 'seconds', 'peak_bytes')):
+    return {key: statistics.median(run[key] for run in runs) for key in keys}
 
 
 def table(shape, told, failed):

@@ -1,13 +1,16 @@
-"""What cpu.py and a peer's process say to each other, a line each.
+"""What cpu.py or train.py and a peer's process say to each other, a line each.
 
-The process gets its block ready and runs it once, which compiles it and fills its caches, then says `ready`. For
-every line `run` on its standard input it runs the block once more and answers with a JSON object: seconds,
-cpu_seconds of all threads, peak_bytes since it was ready.
+The process gets its block or training step ready and runs it once, which compiles it and fills its caches, then says
+`ready`. For every line `run` on its standard input it runs it once more and answers with a JSON object: seconds,
+cpu_seconds of all threads, peak_bytes since it was ready, and what else it has to tell.
 """
 import json
 import resource
 import sys
 import time
+
+# The step of `foldry bench train`, which has the same defaults.
+TRAINING = {'crop': 64, 'msa': 128, 'extra': 256, 'blocks': 4, 'extra_blocks': 2, 'channels': 64, 'recycles': 1}
 
 
 def forget_peak():
@@ -33,8 +36,9 @@ def cpu_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def serve(once):
-    """Runs `once`, a function that returns when its result is complete, as it is told to."""
+def serve(once, **facts):
+    """Runs `once`, a function that returns when its result is complete, as it is told to. A dictionary it returns
+    is told, as are `facts`."""
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
     once()
     forget_peak()
@@ -43,9 +47,9 @@ def serve(once):
         if line.strip() != 'run':
             sys.exit(f'expected `run`, got {line!r}')
         start, before = time.perf_counter(), cpu_seconds()
-        once()
+        parts = once()
         spent = {'seconds': time.perf_counter() - start, 'cpu_seconds': cpu_seconds() - before,
-                 'peak_bytes': peak_memory()}
+                 'peak_bytes': peak_memory(), **facts, **(parts if isinstance(parts, dict) else {})}
         print(json.dumps(spent), file=answers, flush=True)
 
 

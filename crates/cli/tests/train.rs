@@ -43,6 +43,17 @@ fn a_model_is_trained_in_slices_judged_and_used() {
     assert_eq!(judged.status.code(), Some(0), "{}", stderr(&judged));
     assert!(String::from_utf8_lossy(&judged.stdout).contains("| all | 1 |"));
 
+    // One chain after the other or two at once: the same to the last digit, in the same order.
+    let scores = |together: &str| {
+        let args = ["eval", "--data", "set.foldset", "--split", "train", "--params", params, "--json"];
+        let judged = foldry(&[&args[..], &["-o", "scores", "--together", together]].concat(), folder);
+        assert_eq!(judged.status.code(), Some(0), "{}", stderr(&judged));
+        assert_eq!(judged.stdout, std::fs::read(folder.join("scores")).unwrap());
+        String::from_utf8(judged.stdout).unwrap()
+    };
+    let one = scores("1");
+    assert_eq!((one.lines().count(), one), (2, scores("2")));
+
     // The file alone is enough to fold with: it says what network it is of.
     let input = root("data/examples/2ayd_A.a3m");
     let folded = foldry(&["fold", input.to_str().unwrap(), "-o", "out", "--params", params], folder);

@@ -1,11 +1,12 @@
 //! Predictions of whole chains, judged: what validation and evaluation share.
 
 use crate::accuracy::{Accuracy, accuracy};
-use crate::{Known, Result, Sample};
+use crate::{Known, Result, Sample, truth};
 use candle_core::{DType, Tensor};
 use chem::atoms::CA;
-use features::{FeatureConfig, FeatureSet};
-use fold::{Model, PredictOptions, Prediction};
+use features::{FeatureConfig, ModelInput};
+use fold::{Model, Prediction, Taps};
+use losses::LossConfig;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -39,13 +40,37 @@ pub fn judge(
     recycles: usize,
     alone: bool,
 ) -> Result<Judged> {
+    Ok(judge_with_loss(model, chain, (features, None), recycles, alone)?.0)
+}
+
+/// The same with the losses of the last pass as training has them, on the whole chain with FAPE clamped; NaN without
+/// `losses`.
+///
+/// # Errors  as [`judge`], and if a loss cannot be computed.
+pub fn judge_with_loss(
+    model: &Model,
+    chain: &Known,
+    (features, losses): (&FeatureConfig, Option<&LossConfig>),
+    recycles: usize,
+    alone: bool,
+) -> Result<(Judged, f64)> {
     let mut features = features.clone();
     features.common.num_recycle = recycles;
     let sample = Sample::whole(chain, &features, alone, SEED)?;
-    let set = FeatureSet { samples: sample.passes, num_ensemble: 1, crop_start: 0, crop_seed: None };
-    let options = PredictOptions { recycles, tolerance: 0.0 };
-    let prediction = model.predict(&set, &options, &mut |_| ControlFlow::Continue(()))?;
-    of_prediction(&prediction, chain)
+    let mut previous = model.nothing_before(chain.len())?;
+    let (last, before) = sample.passes.split_last().expect("there is a pass");
+    let pass = |features: &ModelInput, previous| {
+        model.pass(std::slice::from_ref(features), previous, &Taps::off(), &mut |_| ControlFlow::Continue(()))
+    };
+    for features in before {
+        previous = pass(features, previous)?.previous();
+    }
+    let outputs = pass(last, previous)?;
+    let loss = match losses {
+        Some(config) => f64::from(truth::losses(&outputs, &sample, config)?.total.to_scalar::<f32>()?),
+        None => f64::NAN,
+    };
+    Ok((of_prediction(&model.prediction(&outputs, &last.seq_mask.to_vec())?, chain)?, loss))
 }
 
 const SEED: u64 = 0;

@@ -2,7 +2,7 @@
 //! trained on.
 
 use crate::recipe::{ChainFilter, Network, Passes, ValidationConfig, Violations};
-use crate::source::{TrainingChains, training_view};
+use crate::source::{TrainingChains, known, training_view};
 use crate::task::{FoldingTask, validation_view};
 use crate::truth::testing::{config, features, helix, losses};
 use crate::{Known, Sample, SampleConfig};
@@ -255,4 +255,28 @@ fn chains_without_extra_rows_have_a_loss() {
     let task = FoldingTask::new(network(), Passes::default(), late, &held, &dataset()).unwrap();
     let at = |step| task.losses(&noise(), &sample, step).unwrap().structure.unwrap().violations.is_some();
     assert_eq!((at(6), at(7)), (false, true));
+}
+
+#[test]
+fn validation_tells_the_loss_of_the_chains_that_judge() {
+    let held = ValidationConfig { chains: 1, longest: 64, recycles: 1 };
+    let late = Violations { from_step: Some(0), weight: 1.0 };
+    let task = FoldingTask::new(network(), Passes::default(), late, &held, &dataset()).unwrap();
+    let of = |weights: &BTreeMap<String, Tensor>| {
+        let ctx = StepCtx { step: 5, steps: 9, micro: 0, key: RngKey::new(1, 5, 0), weights: Arc::default() };
+        task.validate(weights, &ctx).unwrap().scalars["loss"]
+    };
+    // The same as training has it on the whole chain, but for violations.
+    let dataset = dataset();
+    let judge = dataset.entries().iter().position(|e| e.id == "judge").unwrap();
+    let chain = known(dataset.entry(judge), dataset.chain(judge).unwrap());
+    let mut features = network().features;
+    features.common.num_recycle = 1;
+    let sample = Sample::whole(&chain, &features, false, 0).unwrap();
+    let plain =
+        FoldingTask::new(network(), Passes::default(), Violations::default(), &held, &dataset).unwrap();
+    let expected = plain.losses(&noise(), &sample, 0).unwrap().total.to_scalar::<f32>().unwrap();
+    assert_eq!(of(&noise()), f64::from(expected));
+    let halved = noise().into_iter().map(|(name, t)| (name, (t * 0.5).unwrap())).collect();
+    assert_ne!(of(&halved), f64::from(expected));
 }

@@ -13,6 +13,7 @@ pub mod evaluate;
 mod init;
 pub mod judge;
 mod known;
+pub mod lanes;
 #[cfg(test)]
 mod learns;
 mod random;

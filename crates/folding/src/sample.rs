@@ -118,7 +118,12 @@ impl Sample {
             let what = format!("expected at least 2 resolved residues in {start}..{}", start + r);
             return Err(Error::Chain { id: chain.id.clone(), what });
         }
-        Ok(Self { id: chain.id.clone(), passes: set.samples, labels, depth: msa.rows() })
+        let mut passes = set.samples;
+        // Where rows are not sampled anew for every recycle, all passes see the same.
+        if let Some(last) = passes.last().filter(|_| passes.len() <= features.common.num_recycle).cloned() {
+            passes.resize(features.common.num_recycle + 1, last);
+        }
+        Ok(Self { id: chain.id.clone(), passes, labels, depth: msa.rows() })
     }
 }
 
@@ -177,6 +182,16 @@ mod tests {
         let draw = |seed| Sample::draw(&chain, &features(), &config(), 2, seed).unwrap();
         assert_eq!((draw(5).passes, draw(5).labels), (draw(5).passes, draw(5).labels));
         assert_ne!(draw(5).passes, draw(6).passes);
+    }
+
+    #[test]
+    fn passes_are_as_many_where_rows_are_sampled_once() {
+        let chain = helix("MKVLAWGDERTYPSFNHQIC", 1);
+        let mut features = features();
+        features.common.resample_msa_in_recycling = false;
+        let passes = Sample::draw(&chain, &features, &config(), 2, 5).unwrap().passes;
+        assert_eq!(passes.len(), 3);
+        assert!(passes.iter().all(|p| *p == passes[0]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The folding network as something to train: a sample's loss, and the judgement of the averaged parameters.
 
-use crate::judge::{judge, network};
+use crate::judge::{judge_with_loss, network};
 use crate::recipe::{Network, Passes, ValidationConfig, Violations};
 use crate::source::known;
 use crate::truth::losses;
@@ -141,6 +141,9 @@ impl Task for FoldingTask {
         _: &StepCtx,
     ) -> std::result::Result<Validation, BoxError> {
         let model = network(&self.network.config, ema)?;
+        // Of the first stage, whichever it is, so that steps can be compared.
+        let mut losses = self.network.losses.clone();
+        losses.structure_module.structural_violation_loss_weight = 0.0;
         let mut means: BTreeMap<String, (f64, u32)> = BTreeMap::new();
         let mut add = |name: &str, x: f64| {
             let mean = means.entry(name.into()).or_default();
@@ -148,13 +151,15 @@ impl Task for FoldingTask {
         };
         for held in &self.validation {
             for alone in [false, true] {
-                let found = judge(&model, &held.chain, &self.network.features, self.recycles, alone)?;
+                let wanted = (&self.network.features, (!alone).then_some(&losses));
+                let (found, loss) = judge_with_loss(&model, &held.chain, wanted, self.recycles, alone)?;
                 let with = if alone { "alone" } else { "aligned" };
                 add(&format!("lddt_ca.{with}"), found.accuracy.lddt_ca);
                 if held.no_homolog {
                     add(&format!("lddt_ca.{with}.no_homolog"), found.accuracy.lddt_ca);
                 }
                 if !alone {
+                    add("loss", loss);
                     add("tm_score", found.accuracy.tm_score);
                     add("drmsd", found.accuracy.drmsd);
                     add("plddt", found.plddt);

@@ -3,11 +3,14 @@
 use crate::embedded::ACCURACY;
 use crate::failure::{Interrupted, bad_input};
 use crate::fold_run::{Network, choose};
+use crate::machine;
+use crate::plan::running_bytes;
 use crate::precision::Precision;
 use anyhow::{Context, Result};
 use dataset::{Dataset, Split};
 use folding::accuracy::median;
 use folding::evaluate::{Record, record, table};
+use folding::lanes::Lanes;
 use folding::source::known;
 use folding::task::spread;
 use nn::files::safetensors;
@@ -44,6 +47,10 @@ pub struct Args {
     /// So many chains, evenly spread over the split in file order; all by default.
     #[arg(long, value_name = "N", default_value_t = usize::MAX)]
     chains: usize,
+    /// Chains judged at once, each on its share of the cores; by default as many as cores and memory allow. Scores
+    /// do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    together: Option<u16>,
     /// Write every chain's scores as it is judged, one JSON object a line.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -55,7 +62,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Judges chain after chain and prints the table.
+/// Judges the chains, a few at once, and prints the table.
 pub fn run(args: Args) -> Result<()> {
     let dataset = Dataset::open(&args.data).map_err(bad_input)?;
     let fits: Vec<usize> =
@@ -74,6 +81,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut network = Network::open(&weights, args.config.as_deref(), DTYPE, device)?;
     let recycles = args.recycles.unwrap_or(network.features.common.num_recycle);
     let features = network.features.clone();
+    let longest = chosen.iter().map(|&i| dataset.entry(i).length).max().unwrap_or(0);
+    let lanes =
+        args.together.map_or_else(|| together(&network, longest, recycles), usize::from).min(chosen.len());
     let model = network.model()?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -90,15 +100,13 @@ pub fn run(args: Args) -> Result<()> {
     };
     let bar = crate::console::bar(chosen.len() as u64);
     let mut records: Vec<Record> = Vec::new();
-    for (number, &i) in chosen.iter().enumerate() {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let entry = dataset.entry(i);
-        let chain = dataset.chain(i).map_err(anyhow::Error::from).map(|chain| known(entry, chain));
-        let judged = chain.and_then(|chain| {
-            Ok(record(model, &features, recycles, (&chain, entry.no_train_homolog, number as u64))?)
-        });
+    let judge = |number: usize| {
+        let entry = dataset.entry(chosen[number]);
+        let chain = dataset.chain(chosen[number]).map_err(anyhow::Error::from)?;
+        let chain = known(entry, chain);
+        Ok(record(model, &features, recycles, (&chain, entry.no_train_homolog, number as u64))?)
+    };
+    let tell = |number: usize, judged: Result<Record>| -> Result<()> {
         match judged {
             Ok(record) => {
                 if let Some((path, file)) = &mut output {
@@ -107,10 +115,18 @@ pub fn run(args: Args) -> Result<()> {
                 }
                 records.push(record);
             }
-            Err(error) => eprintln!("ERROR  {}: {error:#}", entry.id),
+            Err(error) => eprintln!("ERROR  {}: {error:#}", dataset.entry(chosen[number]).id),
         }
         bar.inc(1);
-    }
+        Ok(())
+    };
+    let threads = machine::threads() / lanes;
+    Lanes::new(lanes, threads).context("threads to judge with")?.in_order(
+        chosen.len(),
+        &stop,
+        judge,
+        tell,
+    )?;
     bar.finish_and_clear();
     if let Some(path) = args.params.as_deref().filter(|_| args.record && !stop.load(Ordering::Relaxed)) {
         write_down(path, &accuracy_text(&records, args.split, args.longest))?;
@@ -133,6 +149,17 @@ pub fn run(args: Args) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// How many chains are judged at once: what the longest takes has to fit as often into half of the free memory.
+/// Where the system does not say what is free, one.
+fn together(network: &Network, longest: usize, recycles: usize) -> usize {
+    let common = &network.features.common;
+    let dims = |r: usize| network.dims(r, network.features.num_clusters(), common.max_extra_msa, 0);
+    // The parameters are there once.
+    let bytes = |r| running_bytes(&dims(r), recycles + 1, 1);
+    let each = bytes(longest.max(1)).saturating_sub(bytes(1));
+    Lanes::that_fit(machine::threads(), each, machine::memory().map_or(0, |m| m.available / 2))
 }
 
 /// The medians in a sentence.
