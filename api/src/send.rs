@@ -30,16 +30,18 @@ pub(crate) async fn send(server: &Server, headers: &HeaderMap, blob: Blob<'_>) -
     let tag = format!("\"{digest}\"");
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let value = |text: &str| HeaderValue::from_str(text).map_err(Problem::internal);
+    // A part of a JSON text is no JSON: that comes whole.
+    let divisible = !blob.kind.starts_with("application/json");
     let common = [
         (header::ETAG, value(&tag)?),
         (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-        (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+        (header::ACCEPT_RANGES, HeaderValue::from_static(if divisible { "bytes" } else { "none" })),
     ];
     if text(header::IF_NONE_MATCH).is_some_and(|known| matches(known, &tag)) {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     // A range of another version of the file is of no use.
-    let range = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|known| known == tag));
+    let range = text(header::RANGE).filter(|_| divisible).filter(|_| text(header::IF_RANGE).is_none_or(|known| known == tag));
     let (status, first, last) = match part(range, blob.bytes) {
         Part::Whole => (StatusCode::OK, 0, blob.bytes.checked_sub(1)),
         Part::Bytes(first, last) => (StatusCode::PARTIAL_CONTENT, first, Some(last)),

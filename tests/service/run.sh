@@ -37,6 +37,7 @@ page() {
     # And against the server itself.
     local work server address=
     work=$(mktemp -d)
+    touch "$work/log"
     FOLDRY_WEIGHTS=$work/none "$target/debug/foldry" serve --nice 0 --listen 127.0.0.1:0 --data "$work/data" 2>"$work/log" &
     server=$!
     for _ in $(seq 300); do

@@ -175,14 +175,16 @@ fn base(job: &Job) -> String {
     params(
         ("id" = String, Path, description = "The job's id."),
         ("name" = String, Path, description = "A name of the product's `files`."),
-        ("Range" = Option<String>, Header, description = "A part of the file."),
+        ("Range" = Option<String>, Header, description = "A part of the file, unless it is JSON."),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` of this file.")
     ),
     responses(
         (status = 200, description = "The file.", headers(("ETag" = String, description = "Its sha256.")), content(
             (String = "chemical/x-pdb"), (String = "chemical/x-mmcif"), (serde_json::Value = "application/json"),
             (String = "text/html"), (String = "text/plain"), (String = "application/octet-stream"))),
-        (status = 206, description = "A part of it.", content_type = "application/octet-stream", body = String),
+        (status = 206, description = "A part of it; JSON comes whole.", content(
+            (String = "chemical/x-pdb"), (String = "chemical/x-mmcif"),
+            (String = "text/html"), (String = "text/plain"), (String = "application/octet-stream"))),
         (status = 304, description = "As in `If-None-Match`.")
     )
 )]

@@ -54,6 +54,9 @@ async fn files_are_sent_in_parts() {
     assert_eq!(part.status, 206);
     assert!(part.body == whole[1_000_000..1_100_000]);
     assert_eq!(part.header("content-range"), format!("bytes 1000000-1099999/{}", whole.len()));
+    // A part of a JSON text is no JSON.
+    let json = format!("/v1/jobs/{id}/files/rank_001.scores.json");
+    assert_eq!(server.get_with(&json, &[("range", "bytes=0-3")]).await.status, 200);
     let last = server.get_with(&path, &[("range", "bytes=-5"), ("if-range", answer.header("etag"))]).await;
     assert!(last.status == 206 && last.body == whole[whole.len() - 5..]);
     let other = server.get_with(&path, &[("range", "bytes=-5"), ("if-range", "\"x\"")]).await;
