@@ -1,6 +1,6 @@
 //! The shared SQL on PostgreSQL.
 
-use crate::sql::{Db, Hold, Lock, Row, Value};
+use crate::sql::{Db, Flavour, Hold, Lock, Row, Value};
 use crate::{Error, Result};
 use async_trait::async_trait;
 use sqlx::postgres::PgArguments;
@@ -28,6 +28,10 @@ fn query<'q>(lock: Lock, sql: &'static str, values: &'q [Value<'_>]) -> Query<'q
 
 #[async_trait]
 impl Db for PgConnection {
+    fn flavour(&self) -> Flavour {
+        Flavour::Postgres
+    }
+
     async fn rows(
         &mut self,
         what: &'static str,

@@ -1,6 +1,6 @@
 //! Giving a waiting job to a worker.
 
-use super::db::{Hold, Lock};
+use super::db::{Flavour, Hold, Lock};
 use super::operation::Operation;
 use super::turn::Turn;
 use super::value::values;
@@ -13,16 +13,31 @@ pub(crate) struct ClaimOne {
 
 // Held jobs are as few as workers, so counting them is cheap and no counter can be wrong. A tenant that may run none
 // has no held job to be counted, hence the second half.
-const NEXT: &str = "
-    SELECT seq, tenant FROM jobs
-    WHERE state IN ('queued', 'retry_wait') AND (state = 'queued' OR due <= $1)
-      AND tenant NOT IN (
-        SELECT held.tenant FROM
-            (SELECT tenant, count(*) AS n FROM jobs WHERE state IN ('running', 'cancelling') GROUP BY tenant) AS held
-            LEFT JOIN tenants ON tenants.tenant = held.tenant
-        WHERE held.n >= coalesce(tenants.running, $2)
-        UNION ALL SELECT tenant FROM tenants WHERE running = 0)
-    ORDER BY priority DESC, seq LIMIT 1";
+macro_rules! next {
+    ($by:literal) => {
+        concat!(
+            "SELECT seq, tenant FROM jobs ",
+            $by,
+            " WHERE state IN ('queued', 'retry_wait') AND (state = 'queued' OR due <= $1)
+              AND tenant NOT IN (
+                SELECT held.tenant FROM
+                    (SELECT tenant, count(*) AS n FROM jobs WHERE state IN ('running', 'cancelling') GROUP BY tenant)
+                        AS held
+                    LEFT JOIN tenants ON tenants.tenant = held.tenant
+                WHERE held.n >= coalesce(tenants.running, $2)
+                UNION ALL SELECT tenant FROM tenants WHERE running = 0)
+              ORDER BY priority DESC, seq LIMIT 1"
+        )
+    };
+}
+
+fn next_job(flavour: Flavour) -> &'static str {
+    match flavour {
+        // By itself SQLite takes the index by state and sorts what it finds: 7 ms of 10,000 jobs, every time.
+        Flavour::Sqlite => next!("INDEXED BY jobs_waiting"),
+        Flavour::Postgres => next!(""),
+    }
+}
 
 /// Claims beside this one may have used up the tenant's room since the query above began.
 const ROOM: &str = "
@@ -36,7 +51,8 @@ impl Operation for ClaimOne {
 
     async fn run(&mut self, turn: &mut Turn<'_>) -> Result<Option<Claim>> {
         let running = turn.policy.quotas.running;
-        let next = turn.db.first("next job", Lock::Skip, NEXT, values![turn.now, running]).await?;
+        let sql = next_job(turn.db.flavour());
+        let next = turn.db.first("next job", Lock::Skip, sql, values![turn.now, running]).await?;
         let Some(next) = next else { return Ok(None) };
         let (seq, tenant): (i64, String) = (next.get("seq")?, next.get("tenant")?);
         turn.db.hold(Hold::Running(&tenant)).await?;

@@ -25,9 +25,19 @@ pub(crate) enum Hold<'a> {
     Running(&'a str),
 }
 
+/// Which of the two it is, where their planners need different words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Sqlite,
+    Postgres,
+}
+
 /// The little that operations need of a database. `what` names the statement in errors.
 #[async_trait]
 pub(crate) trait Db: Send {
+    /// Which database it is.
+    fn flavour(&self) -> Flavour;
+
     /// Rows of a statement. Locks are for plain SELECTs only.
     async fn rows(
         &mut self,

@@ -20,7 +20,7 @@ mod turn;
 mod value;
 
 pub(crate) use claim::ClaimOne;
-pub(crate) use db::{Db, Hold, Lock};
+pub(crate) use db::{Db, Flavour, Hold, Lock};
 pub(crate) use finish::{Cancel, Finish, GiveBack};
 pub(crate) use operation::Operation;
 pub(crate) use outbox::{Delivered, Deliveries, Ping, SetQuotas};

@@ -1,6 +1,6 @@
 //! What is only read.
 
-use super::db::{Db, Lock};
+use super::db::{Db, Flavour, Lock};
 use super::rows::job;
 use super::value::values;
 use crate::{Digest, Event, FAR, Job, JobId, Query, Result, State, Stats, Timestamp};
@@ -46,11 +46,22 @@ pub(crate) async fn position(db: &mut dyn Db, id: JobId) -> Result<Option<u64>> 
         return Ok(None);
     }
     // Two ranges of the index that claims go by.
-    let sql = "SELECT
-        (SELECT count(*) FROM
-            (SELECT 1 FROM jobs WHERE state IN ('queued', 'retry_wait') AND priority > $1 LIMIT $3) AS more)
-        + (SELECT count(*) FROM (SELECT 1 FROM jobs
-            WHERE state IN ('queued', 'retry_wait') AND priority = $1 AND seq < $2 LIMIT $3) AS older) AS n";
+    macro_rules! ahead {
+        ($by:literal) => {
+            concat!(
+                "SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs ",
+                $by,
+                " WHERE state IN ('queued', 'retry_wait') AND priority > $1 LIMIT $3) AS more)
+                + (SELECT count(*) FROM (SELECT 1 FROM jobs ",
+                $by,
+                " WHERE state IN ('queued', 'retry_wait') AND priority = $1 AND seq < $2 LIMIT $3) AS older) AS n"
+            )
+        };
+    }
+    let sql = match db.flavour() {
+        Flavour::Sqlite => ahead!("INDEXED BY jobs_waiting"),
+        Flavour::Postgres => ahead!(""),
+    };
     let ahead = db.number("position", sql, values![job.priority, job.seq, FAR as i64]).await?;
     Ok(Some(ahead.unsigned_abs().min(FAR)))
 }

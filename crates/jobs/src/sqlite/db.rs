@@ -1,6 +1,6 @@
 //! The shared SQL on SQLite.
 
-use crate::sql::{Db, Hold, Lock, Row, Value};
+use crate::sql::{Db, Flavour, Hold, Lock, Row, Value};
 use crate::{Error, Result};
 use async_trait::async_trait;
 use sqlx::query::Query;
@@ -21,6 +21,10 @@ fn query<'q>(sql: &'static str, values: &'q [Value<'_>]) -> Query<'q, Sqlite, Sq
 
 #[async_trait]
 impl Db for SqliteConnection {
+    fn flavour(&self) -> Flavour {
+        Flavour::Sqlite
+    }
+
     // One task writes, so a lock has nobody to shut out.
     async fn rows(
         &mut self,
