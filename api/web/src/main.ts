@@ -23,7 +23,7 @@ let page: Page | null = null;
 function show(path: string, moved: boolean): void {
   page?.stop();
   const job = /^\/jobs\/([^/]+)\/?$/.exec(path);
-  page = job ? jobPage(decodeURIComponent(job[1]!), go) : path === "/" ? homePage(go) : missing();
+  page = job ? jobPage(decodeURIComponent(job[1]!), go) : path === "/" || path === "/jobs" ? homePage(go) : missing();
   document.title = page.title === "Foldry" ? "Foldry" : `${page.title} · Foldry`;
   main.replaceChildren(page.element);
   // Whoever reads by ear learns that the page is another one.

@@ -28,7 +28,8 @@ export function sceneView(selection: Selection): Scene {
   const canvas = h("canvas", { class: "view", tabindex: 0, role: "img", "aria-label": "Predicted structure, coloured by confidence. Arrow keys turn it, plus and minus zoom, 0 shows all." });
   const tip = h("output", { class: "tip" });
   const stage = h("div", { class: "stage" }, canvas, tip);
-  const box = h("div", { class: "scene" }, stage, h("div", { class: "under" }, legend(), h("span", { class: "soft" }, "Drag turns, wheel zooms, click selects")));
+  const how = h("span", { class: "soft" }, "Drag turns, wheel zooms, click selects");
+  const box = h("div", { class: "scene" }, stage, h("div", { class: "under" }, legend(), how));
   let viewer: Viewer | null = null;
   let loading: Promise<Viewer | null> | null = null;
   let shown: Residue[] = [];
@@ -40,6 +41,7 @@ export function sceneView(selection: Selection): Scene {
   const without = (why: string) => {
     stage.replaceChildren(h("p", { class: "no-view", role: "note" }, `No 3D view: ${why}. Everything else on this page works, and the structure can be downloaded below.`));
     stage.classList.add("empty");
+    how.hidden = true;
     return null;
   };
   const load = async (): Promise<Viewer | null> => {
