@@ -117,8 +117,8 @@ fn job_file(name: &str, bytes: &[u8], limits: &Limits) -> Result<Inputs> {
     };
     let mut inputs = Inputs { jobs: Vec::new(), notes: Vec::new() };
     for request in jobfile::read(name, bytes, &bounds).map_err(|error| bad(&error))? {
-        let mut monomer = request.monomer().map_err(|error| bad(&error))?;
-        inputs.notes.append(&mut monomer.notes);
+        let monomer = request.monomer().map_err(|error| bad(&error))?;
+        inputs.notes.extend(monomer.notes.iter().map(ToString::to_string));
         inputs.jobs.push(new_job(monomer, &mut inputs.notes)?);
     }
     Ok(inputs)

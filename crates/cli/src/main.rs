@@ -9,6 +9,7 @@ mod embedded;
 mod failure;
 mod fold_run;
 mod forward_run;
+mod intake;
 mod machine;
 mod plan;
 mod precision;

@@ -5,7 +5,7 @@ use crate::file::File;
 use crate::json;
 use crate::place::step;
 use crate::types::{List, Seed, Texts};
-use crate::{Alignment, Chain, Content, Error, Request, Template};
+use crate::{Alignment, Chain, Content, Each, Error, Request, Template};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -71,8 +71,8 @@ struct Other {
     id: Texts,
 }
 
-pub(crate) fn read(file: &File<'_>) -> Result<Vec<Request>, Error> {
-    json::entries::<Job>(file)?.into_iter().map(|(pointer, job)| request(file, &pointer, job)).collect()
+pub(crate) fn read(file: &File<'_>) -> Result<Each, Error> {
+    Ok(json::entries::<Job>(file)?.into_iter().map(|(pointer, job)| request(file, &pointer, job)).collect())
 }
 
 fn request(file: &File<'_>, pointer: &str, job: Job) -> Result<Request, Error> {

@@ -6,7 +6,7 @@ use crate::file::File;
 use crate::json;
 use crate::place::step;
 use crate::types::{List, Seed, Text};
-use crate::{Alignment, Chain, Error, Request};
+use crate::{Alignment, Chain, Each, Error, Request};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -74,8 +74,8 @@ struct Ion {
     count: Option<u64>,
 }
 
-pub(crate) fn read(file: &File<'_>) -> Result<Vec<Request>, Error> {
-    json::entries::<Job>(file)?.into_iter().map(|(pointer, job)| request(file, &pointer, job)).collect()
+pub(crate) fn read(file: &File<'_>) -> Result<Each, Error> {
+    Ok(json::entries::<Job>(file)?.into_iter().map(|(pointer, job)| request(file, &pointer, job)).collect())
 }
 
 fn request(file: &File<'_>, pointer: &str, job: Job) -> Result<Request, Error> {

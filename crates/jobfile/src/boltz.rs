@@ -6,7 +6,7 @@ use crate::file::File;
 use crate::place::step;
 use crate::types::{List, Text, Texts};
 use crate::yaml;
-use crate::{Alignment, Chain, Content, Error, Request, Template};
+use crate::{Alignment, Chain, Content, Each, Error, Template};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -69,7 +69,7 @@ struct Structure {
     _threshold: IgnoredAny,
 }
 
-pub(crate) fn read(file: &File<'_>) -> Result<Vec<Request>, Error> {
+pub(crate) fn read(file: &File<'_>) -> Result<Each, Error> {
     let (job, lines) = yaml::parse::<Job>(file)?;
     let mut draft = Draft::new(file, Some(&lines), "", file.stem());
     draft.version(job.version, 1, "/version");
@@ -94,7 +94,7 @@ pub(crate) fn read(file: &File<'_>) -> Result<Vec<Request>, Error> {
     }
     draft.refuse_if(!job.constraints.0.is_empty(), "/constraints", "constraints are");
     draft.refuse_if(!job.properties.0.is_empty(), "/properties", "predicted properties (affinity) are");
-    Ok(vec![draft.finish()?])
+    Ok(vec![draft.finish()])
 }
 
 fn chain(draft: &mut Draft<'_>, here: &str, protein: Protein) -> Result<Chain, Error> {

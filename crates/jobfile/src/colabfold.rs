@@ -5,14 +5,14 @@ use crate::csv::Rows;
 use crate::draft::Draft;
 use crate::error::quote;
 use crate::file::File;
-use crate::{Alignment, Chain, Error, Place, Request};
+use crate::{Alignment, Chain, Each, Error, Place, Request};
 
-pub(crate) fn read(file: &File<'_>) -> Result<Vec<Request>, Error> {
+pub(crate) fn read(file: &File<'_>) -> Result<Each, Error> {
     let begins = file.text.trim_start();
     if begins.starts_with('>') || begins.starts_with('#') { fasta(file) } else { table(file) }
 }
 
-fn fasta(file: &File<'_>) -> Result<Vec<Request>, Error> {
+fn fasta(file: &File<'_>) -> Result<Each, Error> {
     let mut records: Vec<(usize, &str, String)> = Vec::new();
     // Old Mac line ends too; empty lines between `\r` and `\n` only shift what is counted below.
     let text = file.text.replace("\r\n", "\n").replace('\r', "\n");
@@ -30,10 +30,10 @@ fn fasta(file: &File<'_>) -> Result<Vec<Request>, Error> {
             return Err(Error::value(&place, "a header line beginning with `>`", quote(line)));
         }
     }
-    records.iter().map(|(line, header, sequence)| request(file, *line, header, sequence)).collect()
+    Ok(records.iter().map(|(line, header, sequence)| request(file, *line, header, sequence)).collect())
 }
 
-fn table(file: &File<'_>) -> Result<Vec<Request>, Error> {
+fn table(file: &File<'_>) -> Result<Each, Error> {
     let mut rows = Rows::new(file.name, file.text);
     let none = || Error::value(&Place::file(file.name), "a line of column names", "an empty file");
     let header = rows.next()?.ok_or_else(none)?;
@@ -55,7 +55,7 @@ fn table(file: &File<'_>) -> Result<Vec<Request>, Error> {
             let (expected, found) = (format!("{} columns", names.len()), row.fields.len().to_string());
             return Err(Error::value(&place, expected, found));
         };
-        requests.push(request(file, row.line, id, sequence)?);
+        requests.push(request(file, row.line, id, sequence));
     }
     Ok(requests)
 }

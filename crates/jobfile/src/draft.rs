@@ -5,7 +5,7 @@ use crate::file::File;
 use crate::residues::residues;
 use crate::types::Seed;
 use crate::yaml::Lines;
-use crate::{Chain, Error, Options, Place, Request, Unsupported};
+use crate::{Chain, Error, Note, Options, Place, Request, Unsupported};
 
 pub(crate) struct Draft<'a> {
     pub request: Request,
@@ -57,7 +57,7 @@ impl<'a> Draft<'a> {
 
     pub fn note(&mut self, pointer: &str, text: &str) {
         let place = self.at(pointer);
-        self.request.notes.push(format!("{place}: {text}"));
+        self.request.notes.push(Note { place, text: text.to_string() });
     }
 
     /// A newer version than is known may mean more than is read; unknown keys are refused in any case.

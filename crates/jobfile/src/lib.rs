@@ -34,14 +34,24 @@ pub use error::Error;
 pub use limits::Limits;
 pub use monomer::{Monomer, Seeds};
 pub use place::Place;
-pub use request::{Alignment, Chain, Content, Options, Request, Template, Unsupported, Webhook};
+pub use request::{Alignment, Chain, Content, Note, Options, Request, Template, Unsupported, Webhook};
 
 use file::File;
+
+/// A job, or what is wrong with it.
+type Each = Vec<Result<Request, Error>>;
 
 /// The requests of a job file: decompressed `bytes` of a file called `name`.
 ///
 /// # Errors  [`Error::Unknown`] if [`detect`] finds no dialect; else what is wrong, and where.
 pub fn read(name: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Request>, Error> {
+    read_each(name, bytes, limits)?.into_iter().collect()
+}
+
+/// As [`read`], but a job whose values cannot be leaves the others of its file.
+///
+/// # Errors  as [`read`], of the file as a whole: also for unknown keys and values of another type.
+pub fn read_each(name: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Result<Request, Error>>, Error> {
     if bytes.len() as u64 > limits.bytes {
         return Err(Error::limit(&Place::file(name), "bytes", limits.bytes));
     }

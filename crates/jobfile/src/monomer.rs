@@ -1,6 +1,6 @@
 //! What this program folds: one protein chain.
 
-use crate::{Alignment, Error, Options, Place, Request, Template};
+use crate::{Alignment, Error, Note, Options, Place, Request, Template};
 
 /// A request of one chain.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Monomer {
     /// Of our own jobs.
     pub options: Options,
     /// What was changed or is not used.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// Consecutive seeds.

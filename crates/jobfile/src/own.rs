@@ -5,7 +5,7 @@ use crate::file::File;
 use crate::json;
 use crate::place::step;
 use crate::types::List;
-use crate::{Alignment, Chain, Content, Error, Options, Request, Template, Webhook};
+use crate::{Alignment, Chain, Content, Each, Error, Options, Request, Template, Webhook};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -58,13 +58,13 @@ struct Call {
     secret: Option<String>,
 }
 
-pub(crate) fn read(file: &File<'_>) -> Result<Vec<Request>, Error> {
+pub(crate) fn read(file: &File<'_>) -> Result<Each, Error> {
     let jobs = if is_batch(file.text) {
         json::numbered(file, "/jobs", json::parse::<Batch>(file)?.jobs.0)?
     } else {
         json::entries::<Job>(file)?
     };
-    jobs.into_iter().map(|(pointer, job)| request(file, &pointer, job)).collect()
+    Ok(jobs.into_iter().map(|(pointer, job)| request(file, &pointer, job)).collect())
 }
 
 /// An object whose first key is `jobs`; others are told as unknown keys of a job.

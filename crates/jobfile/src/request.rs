@@ -17,8 +17,8 @@ pub struct Request {
     pub options: Options,
     /// What this program cannot do and must not leave out: ligands, nucleic acids, modifications, bonds.
     pub unsupported: Vec<Unsupported>,
-    /// What was changed or is not used, each with its place.
-    pub notes: Vec<String>,
+    /// What was changed or is not used.
+    pub notes: Vec<Note>,
 }
 
 /// A protein chain, as often as it has `ids`.
@@ -72,6 +72,21 @@ pub struct Template {
     pub chain: Option<String>,
     /// Pairs of residue in the target and residue in the template's full sequence, both from 0, if said.
     pub mapping: Option<Vec<(usize, usize)>>,
+}
+
+/// What was changed or is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub text: String,
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
 }
 
 /// What cannot be folded.

@@ -1,6 +1,6 @@
 //! What each dialect means, by whole files.
 
-use crate::{Alignment, Content, Error, Limits, Request, Seeds, read};
+use crate::{Alignment, Content, Error, Limits, Note, Request, Seeds, read};
 
 const SERVER: &str = include_str!("../../../tests/fuzz/seeds/jobfile/server.json");
 const ALPHAFOLD3: &str = include_str!("../../../tests/fuzz/seeds/jobfile/alphafold3.json");
@@ -19,6 +19,10 @@ fn refusal(name: &str, text: &str) -> String {
     }
 }
 
+fn texts(notes: &[Note]) -> Vec<String> {
+    notes.iter().map(Note::to_string).collect()
+}
+
 fn ids(request: &Request) -> Vec<&str> {
     request.chains.iter().flat_map(|c| c.ids.iter().map(String::as_str)).collect()
 }
@@ -30,7 +34,7 @@ fn alphafold_server_lists_become_requests() {
     assert_eq!((first.name.as_str(), first.sequence.as_str()), ("two seeds", "MKVLAWGDEYF"));
     assert_eq!((first.seeds, first.alignment), (Some(Seeds { first: 7, count: 2 }), Alignment::None));
     let note = "a/b.json: /0/sequences/0/proteinChain/maxTemplateDate: no template is searched for; the date is not used";
-    assert_eq!(first.notes, [note]);
+    assert_eq!(texts(&first.notes), [note]);
     assert_eq!(ids(&read[1]), ["A", "B"]);
     let refused: Vec<String> =
         read[1].unsupported.iter().map(|u| format!("{} {}", u.place.pointer, u.what)).collect();
@@ -91,14 +95,14 @@ fn tables_and_fasta_of_colabfold_are_split_at_colons() {
     let all: Vec<_> = read.iter().map(|r| (r.name.as_str(), ids(r).len(), r.place.line)).collect();
     assert_eq!(all, [("one", 1, 2), ("two, quoted", 2, 3), ("three", 1, 5)]);
     assert_eq!(read[1].chains[1].sequence, "GGA");
-    assert_eq!(read[1].notes, ["x.csv:3: 1 lower-case residues read as upper case"]);
+    assert_eq!(texts(&read[1].notes), ["x.csv:3: 1 lower-case residue read as upper case"]);
     let error = read[1].clone().monomer().unwrap_err().to_string();
     assert_eq!(error, "x.csv:3: complexes (here 2 chains: A, B) are not supported yet");
     assert_eq!(read[2].clone().monomer().unwrap_err().to_string(), "x.csv:5: DNA is not supported yet");
     let fasta = requests("x.fasta", ">a b\r\nMK\r\nVL:\r\nGG\r\n>c\r\nMKV*\r\n").unwrap();
     let all: Vec<_> = fasta.iter().map(|r| (r.name.as_str(), ids(r).len(), r.place.line)).collect();
     assert_eq!(all, [("a b", 2, 1), ("c", 1, 5)]);
-    assert_eq!(fasta[1].notes, ["x.fasta:5: 1 stops (`*`) at the end dropped"]);
+    assert_eq!(texts(&fasta[1].notes), ["x.fasta:5: 1 stop (`*`) at the end dropped"]);
 }
 
 #[test]
@@ -134,7 +138,7 @@ fn what_is_wrong_is_placed() {
         (
             "x.json",
             r#"{"sequence": "M*K"}"#,
-            "x.json: /sequence: expected amino-acid letters, found `*` at position 2, before others",
+            "x.json: /sequence: expected stops only at the end of a sequence, found `*` at position 2, before others",
         ),
         ("x.json", r#"{"sequence": " "}"#, "x.json: /sequence: expected amino-acid letters, found none"),
         ("x.json", &long, "x.json: /sequence: expected at most 100000 residues in one chain, found more"),
@@ -218,8 +222,8 @@ fn what_is_wrong_is_placed() {
         ),
         (
             "x.yaml",
-            "sequences:\n- protein: {id: A, sequence: M-K}\n",
-            "x.yaml:2: /sequences/0/protein/sequence: expected amino-acid letters, found `-` at position 2",
+            "sequences:\n- protein: {id: A, sequence: M?K}\n",
+            "x.yaml:2: /sequences/0/protein/sequence: expected amino-acid letters, found `?` at position 2",
         ),
         ("x.yaml", "sequences: [\n", "x.yaml:1:12: unclosed bracket '['"),
         (

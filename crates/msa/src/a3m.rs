@@ -196,6 +196,27 @@ fn row(
     Ok(stops)
 }
 
+/// An alignment as A3M. Which residues were inserted is not kept, only how many: they become `x`.
+pub fn write(msa: &Msa) -> String {
+    let mut out = String::with_capacity(msa.letters().len() + msa.rows() * 24);
+    for row in 0..msa.rows() {
+        out.push('>');
+        out.push_str(msa.description(row));
+        out.push('\n');
+        let letters = |range: std::ops::Range<usize>| msa.row(row)[range].iter().map(|&b| char::from(b));
+        let mut from = 0;
+        for deletion in msa.deletions(row) {
+            let column = deletion.column as usize;
+            out.extend(letters(from..column));
+            out.extend(std::iter::repeat_n('x', deletion.count as usize));
+            from = column;
+        }
+        out.extend(letters(from..msa.columns()));
+        out.push('\n');
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +227,15 @@ mod tests {
 
     fn rows(msa: &Msa) -> Vec<&str> {
         (0..msa.rows()).map(|i| std::str::from_utf8(msa.row(i)).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        let text = b">q a query\nMKVLA\n>b\nM-abVLA\n>c\naK----\n";
+        let (read, _) = parse("x.a3m", text, &Limits::default()).unwrap();
+        let written = write(&read);
+        assert_eq!(written, ">q a query\nMKVLA\n>b\nM-xxVLA\n>c\nxK----\n");
+        assert_eq!(parse("x.a3m", written.as_bytes(), &Limits::default()).unwrap().0, read);
     }
 
     #[test]

@@ -161,6 +161,9 @@ pub enum Error {
         /// The decoder's words.
         source: std::io::Error,
     },
+    /// What another reader says of its input.
+    #[error("{0}")]
+    Said(String),
     /// Beyond one of [`crate::Limits`].
     #[error("{file}: expected at most {limit} {what}, found more")]
     Limit {

@@ -26,6 +26,25 @@ pub struct Loaded {
 ///
 /// # Errors  standard input given twice. Bad files do not stop the good ones, see [`Loaded::failed`].
 pub fn load(inputs: &[PathBuf], limits: &Limits) -> Result<Loaded, Error> {
+    load_with(inputs, limits, &mut |_, _, _| None)
+}
+
+/// Reads a file of a format that is none of ours: path, name in messages, decompressed bytes. `None` leaves it to us.
+pub type Other<'a> = dyn FnMut(&Path, &str, &[u8]) -> Option<Vec<Result<Target, Unread>>> + 'a;
+
+/// An entry of a file that another reader could not make a target of.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// The name it would have had.
+    pub name: String,
+    /// What is wrong with it, and where.
+    pub error: String,
+}
+
+/// As [`load`]; `other` may read files of formats of its own. These are not paired with alignments.
+///
+/// # Errors  as [`load`].
+pub fn load_with(inputs: &[PathBuf], limits: &Limits, other: &mut Other<'_>) -> Result<Loaded, Error> {
     let count = inputs.iter().filter(|p| is_stdin(p)).count();
     if count > 1 {
         return Err(Error::StandardInput { count });
@@ -33,7 +52,7 @@ pub fn load(inputs: &[PathBuf], limits: &Limits) -> Result<Loaded, Error> {
     let (mut loaded, mut sets) = (Loaded::default(), Vec::new());
     for path in inputs {
         if is_stdin(path) || !path.is_dir() {
-            sets.push(Set::read(path, limits));
+            sets.push(Set::read(path, limits, other));
         } else if let Err(error) = folder(path, limits, &mut loaded.skipped, &mut sets) {
             loaded.failed.push(error);
         }
@@ -67,10 +86,17 @@ struct Set {
 }
 
 impl Set {
-    fn read(path: &Path, limits: &Limits) -> Self {
+    fn read(path: &Path, limits: &Limits, other: &mut Other<'_>) -> Self {
         let label = label(path);
-        let stem = stem(&label).unwrap_or_default().to_string();
-        let targets = read(path, limits).and_then(|bytes| parse_each(&label, &bytes, limits));
+        let mut stem = stem(&label).unwrap_or_default().to_string();
+        let targets = read(path, limits).and_then(|bytes| match other(path, &label, &bytes) {
+            Some(targets) => {
+                stem = format!("{label}/"); // no file's stem, so that nothing is paired with it
+                let refused = |Unread { name, error }| Refused { name, error: Box::new(Error::Said(error)) };
+                Ok(targets.into_iter().map(|target| target.map_err(refused)).collect())
+            }
+            None => parse_each(&label, &bytes, limits),
+        });
         let targets = targets.unwrap_or_else(|error| {
             let name = from_header(&stem.replace(char::is_whitespace, "_"), "target").safe;
             vec![Err(Refused { name, error: Box::new(error) })]
@@ -181,7 +207,7 @@ fn folder(
     files.sort();
     others.sort();
     skipped.extend(others);
-    sets.extend(files.iter().map(|path| Set::read(path, limits)));
+    sets.extend(files.iter().map(|path| Set::read(path, limits, &mut |_, _, _| None)));
     Ok(())
 }
 
@@ -245,15 +271,13 @@ impl Format {
             return Ok(Self::A3m);
         }
         let other = match first {
-            [b'{' | b'[', ..] => "JSON (job files are not supported yet)",
+            [b'{' | b'[', ..] => "JSON",
             [b'P', b'K', 3, 4, ..] => "a zip archive",
             [b'%', b'P', b'D', b'F', ..] => "a PDF document",
             _ if [&b"HEADER "[..], b"ATOM  ", b"REMARK ", b"data_"].iter().any(|k| first.starts_with(k)) => {
                 "coordinates (PDB or mmCIF)"
             }
-            _ if [&b"sequences:"[..], b"version:"].contains(&first) => {
-                "YAML (job files are not supported yet)"
-            }
+            _ if [&b"sequences:"[..], b"version:"].contains(&first) => "YAML",
             _ => "",
         };
         if !other.is_empty() {
@@ -362,10 +386,7 @@ mod tests {
             assert_eq!(Format::of(label, bytes).unwrap(), format, "{label}");
         }
         let message = Format::of("job.json", b"[{\"name\": 1}]").unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "job.json: expected FASTA, A3M or Stockholm, found JSON (job files are not supported yet)"
-        );
+        assert_eq!(message, "job.json: expected FASTA, A3M or Stockholm, found JSON");
         assert_eq!(stem("/a/b/x.y.a3m.gz"), Some("x.y"));
         assert_eq!(stem("standard input"), None);
     }

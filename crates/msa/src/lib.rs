@@ -27,7 +27,7 @@ mod text;
 
 pub use alignment::{Deletion, Msa};
 pub use error::{Error, Place};
-pub use input::{Loaded, load, load_alignment, parse, read};
+pub use input::{Loaded, Unread, load, load_alignment, load_with, parse, read};
 pub use limits::Limits;
 pub use note::{Change, Note};
 pub use target::Target;

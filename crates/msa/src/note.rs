@@ -67,6 +67,8 @@ pub enum Change {
     Nucleotides,
     /// An alignment beside a FASTA file, same stem and sequence, is used for it.
     Paired(String),
+    /// What another reader says of its input.
+    Said(String),
 }
 
 impl fmt::Display for Note {
@@ -110,6 +112,7 @@ impl fmt::Display for Change {
             Self::NoEnd => write!(f, "no `//` at the end: the file may be cut off"),
             Self::Nucleotides => write!(f, "only letters of DNA or RNA; read as a protein all the same"),
             Self::Paired(file) => write!(f, "uses the alignment {file} beside it"),
+            Self::Said(text) => f.write_str(text),
         }
     }
 }

@@ -5,11 +5,12 @@ use crate::disk;
 use crate::embedded;
 use crate::failure::{BadInput, Interrupted, bad_input, text};
 use crate::fold_run::{
-    Console, Fate, Network, Run, Source, Wanted, choose, fold_target, read_templates, settle,
+    Console, Fate, Network, Run, Source, Template, Wanted, choose, fold_target, read_templates, settle,
 };
+use crate::intake::{self, Asked, Intake};
 use crate::precision::Precision;
 use anyhow::Context;
-use msa::{Limits, Target};
+use msa::Limits;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(clap::Args)]
 #[command(allow_negative_numbers = true)] // so that `--seed -1` is told what is wrong with it
 pub struct Args {
-    /// FASTA (many records), A3M or Stockholm files, also .gz and .zst, folders of them, or `-` for standard input.
+    /// FASTA (many records), A3M or Stockholm files, also .gz and .zst, folders of them, or `-` for standard input;
+    /// job files of AlphaFold Server, AlphaFold 3, Boltz and ColabFold (.json, .yaml, .csv), or bodies of `POST /v1/jobs`.
     #[arg(required = true)]
     input: Vec<PathBuf>,
     /// Folder in which every target gets its own.
@@ -38,14 +40,14 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1000))]
     recycles: Option<u64>,
     /// Stop recycling when distances between Cα change by less than this on average, Å; 0 is never.
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
-    recycle_tolerance: f64,
-    /// Seed of the rows drawn and masked.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Predictions of each target, with consecutive seeds, ranked by mean pLDDT.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    num_seeds: u64,
+    #[arg(long, value_name = "X")]
+    recycle_tolerance: Option<f64>,
+    /// Seed of the rows drawn and masked; by default what a job file says, or 0.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Predictions of each target, with consecutive seeds, ranked by mean pLDDT; by default what a job file says, or 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    num_seeds: Option<u64>,
     /// Alignment rows at most: clustered and extra ones, as in 512:1024.
     #[arg(long, value_name = "C:E")]
     max_msa: Option<MaxMsa>,
@@ -112,25 +114,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             "--msa-mode server and local are not in this version: give an alignment (.a3m, .sto) as input or with --msa",
         ));
     }
-    if !(args.recycle_tolerance >= 0.0 && args.recycle_tolerance.is_finite()) {
-        return Err(bad_input(format!(
-            "--recycle-tolerance: expected 0 Å or more, found {}",
-            args.recycle_tolerance
-        )));
-    }
-    if args.seed.checked_add(args.num_seeds - 1).is_none() {
-        let (seed, count) = (args.seed, args.num_seeds);
-        return Err(bad_input(format!(
-            "--seed {seed} with {count} seeds: expected none beyond {}",
-            u64::MAX
-        )));
-    }
+    wanted(&args, None)?; // before anything is read
     if args.output.exists() && !args.output.is_dir() {
         let output = args.output.display();
         return Err(bad_input(format!("--output {output}: expected a folder for the results, found a file")));
     }
     let device = args.device.open(args.dtype.on_gpu())?;
-    let (targets, refused) = load(&args)?;
+    let intake = load(&args)?;
+    let (targets, refused) = (&intake.targets, intake.refused);
     let templates = read_templates(&args.templates)?;
     let chosen = choose(&args.model, args.params.as_deref())?;
     if chosen.source == Source::Embedded {
@@ -142,15 +133,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     let mut network = Network::open(&chosen, args.config.as_deref(), args.dtype, device)?;
-    let wanted = Wanted {
-        recycles: args.recycles,
-        recycle_tolerance: args.recycle_tolerance,
-        seed: args.seed,
-        num_seeds: args.num_seeds,
-        max_msa: args.max_msa.map(|rows| (rows.clusters, rows.extra)),
-        dtype: args.dtype,
-    };
-    let settings = settle(&wanted, &mut network)?;
+    let features = network.features.clone();
+    let settings = settle(&wanted(&args, None)?, &mut network)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
@@ -165,15 +149,21 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.output).map_err(|e| {
         bad_input(format!("--output {}: cannot make this folder: {e}", args.output.display()))
     })?;
-    let run = Run { folder: args.output, settings, templates, overwrite: args.overwrite, stop: &stop };
+    let folder = args.output.clone();
+    let mut run = Run { folder, settings, templates, overwrite: args.overwrite, stop: &stop };
+    // What all targets share; a job file may ask for something else for its own.
+    let (settings, templates) = (run.settings.clone(), run.templates.clone());
     let (mut summaries, mut errors, mut stopped) = (Vec::new(), Vec::new(), false);
     let mut begun = 0;
-    for target in &targets {
+    for target in targets {
         begun += 1;
         let fate = if stop.load(Ordering::Relaxed) {
             Ok(Fate::Stopped)
         } else {
-            fold_target(&run, &mut network, target, &mut Console::default())
+            (run.settings, run.templates) = (settings.clone(), templates.clone());
+            network.features = features.clone();
+            follow(&args, intake.asked(target), &mut network, &mut run)
+                .and_then(|()| fold_target(&run, &mut network, target, &mut Console::default()))
         };
         match fate {
             Ok(Fate::Done(summary) | Fate::Skipped(summary)) => summaries.push(summary),
@@ -200,6 +190,59 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return Err(anyhow::Error::new(Interrupted));
     }
     verdict(errors, Counts { targets: targets.len(), begun, refused })
+}
+
+/// What the command line says, then what a job file says, then the defaults.
+///
+/// # Errors  bad input: numbers that cannot be.
+fn wanted(args: &Args, asked: Option<&Asked>) -> anyhow::Result<Wanted> {
+    let none = Asked::default();
+    let Asked { seeds, options, .. } = asked.unwrap_or(&none);
+    let seed = args.seed.or(seeds.map(|s| s.first)).unwrap_or(0);
+    let num_seeds = args.num_seeds.or(seeds.map(|s| u64::from(s.count))).unwrap_or(1);
+    let recycle_tolerance = args.recycle_tolerance.or(options.recycle_tolerance).unwrap_or(0.0);
+    if !(recycle_tolerance >= 0.0 && recycle_tolerance.is_finite()) {
+        let whose =
+            if args.recycle_tolerance.is_some() { "--recycle-tolerance" } else { "recycle_tolerance" };
+        return Err(bad_input(format!("{whose}: expected 0 Å or more, found {recycle_tolerance}")));
+    }
+    if seed.checked_add(num_seeds - 1).is_none() {
+        let most = u64::MAX;
+        return Err(bad_input(format!("--seed {seed} with {num_seeds} seeds: expected none beyond {most}")));
+    }
+    let recycles = args.recycles.or(options.recycles.map(u64::from));
+    if let Some(recycles) = recycles.filter(|&n| n > 1000) {
+        return Err(bad_input(format!("recycles: expected at most 1000, found {recycles}")));
+    }
+    let rows = |(clusters, extra): (u32, u32)| (clusters as usize, extra as usize);
+    let max_msa = args.max_msa.map(|rows| (rows.clusters, rows.extra)).or(options.max_msa.map(rows));
+    Ok(Wanted { recycles, recycle_tolerance, seed, num_seeds, max_msa, dtype: args.dtype })
+}
+
+/// Brings settings, features and templates in line with what a job file asks for one target.
+///
+/// # Errors  bad input: numbers, a model or a template that cannot be.
+fn follow(
+    args: &Args,
+    asked: Option<&Asked>,
+    network: &mut Network,
+    run: &mut Run<'_>,
+) -> anyhow::Result<()> {
+    if let Some(asked) = asked {
+        let model =
+            asked.options.model.as_deref().filter(|m| !m.is_empty() && *m != "auto" && *m != network.model);
+        if let Some(model) = model.filter(|_| args.model == "auto" && args.params.is_none()) {
+            let ours = &network.model;
+            return Err(bad_input(format!(
+                "the job asks for the model {model}, this run has {ours}; --model {model} or --model {ours} decides"
+            )));
+        }
+        let own: Vec<Template> =
+            asked.templates.iter().map(Template::try_from).collect::<anyhow::Result<_>>()?;
+        run.templates.splice(0..0, own);
+    }
+    run.settings = settle(&wanted(args, asked)?, network)?;
+    Ok(())
 }
 
 /// Of a run.
@@ -243,34 +286,11 @@ fn verdict(mut errors: Vec<(&str, anyhow::Error)>, counts: Counts) -> anyhow::Re
     Err(if all_bad { bad_input(parts) } else { anyhow::anyhow!(parts) })
 }
 
-/// Folders may hold many files that are no input; so many are named.
-const SKIPPED_SHOWN: usize = 8;
-
-/// The targets, and how many inputs could not be read. What is wrong with those is said.
-fn load(args: &Args) -> anyhow::Result<(Vec<Target>, usize)> {
+/// The targets, in line with --msa and --msa-mode.
+fn load(args: &Args) -> anyhow::Result<Intake> {
     let limits = Limits::default();
-    let mut loaded = msa::load(&args.input, &limits).map_err(bad_input)?;
-    for path in loaded.skipped.iter().take(SKIPPED_SHOWN) {
-        let what = if path.is_dir() {
-            "a folder within a folder"
-        } else {
-            "expected .fasta, .a3m or .sto (also .gz or .zst)"
-        };
-        eprintln!("NOTE  {}: skipped, {what}", path.display());
-    }
-    if let Some(more) = loaded.skipped.len().checked_sub(SKIPPED_SHOWN).filter(|&n| n > 0) {
-        eprintln!("NOTE  {more} more files of no known format skipped");
-    }
-    if loaded.targets.is_empty() && loaded.failed.len() == 1 {
-        return Err(bad_input(loaded.failed.remove(0)));
-    }
-    for error in &loaded.failed {
-        eprintln!("ERROR  {error}");
-    }
-    let (mut targets, refused) = (loaded.targets, loaded.failed.len());
-    if targets.is_empty() {
-        return Err(bad_input("expected at least one target, found none"));
-    }
+    let mut intake = intake::load(&args.input, &limits)?;
+    let (targets, refused) = (&mut intake.targets, intake.refused);
     if let Some(path) = &args.msa {
         let count = targets.len() + refused;
         let (1, [target]) = (count, targets.as_mut_slice()) else {
@@ -285,14 +305,14 @@ fn load(args: &Args) -> anyhow::Result<(Vec<Target>, usize)> {
         target.notes.extend(notes);
     }
     if args.msa_mode == Some(MsaMode::Single) {
-        for target in &mut targets {
+        for target in targets {
             if let Some(msa) = target.msa.take() {
                 let rows = msa.rows();
                 eprintln!("NOTE  {}: --msa-mode single: the input's {rows} rows are not used", target.name);
             }
         }
     }
-    Ok((targets, refused))
+    Ok(intake)
 }
 
 #[cfg(test)]

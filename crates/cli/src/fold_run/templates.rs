@@ -2,11 +2,13 @@
 
 use super::mapping::{self, Mapping};
 use crate::failure::bad_input;
+use crate::intake::Given;
 use features::RawTemplates;
 use features::templates::{TemplateLimits, TemplateReport, TemplateSource, from_structures};
 use std::path::Path;
 
 /// A structure read from a file.
+#[derive(Clone)]
 pub struct Template {
     name: String,
     chain: Option<String>,
@@ -58,6 +60,28 @@ impl Template {
             .map_err(|e| bad_input(format!("{place}:{e}")))?;
         let (name, key) = (name.to_string(), key([bytes], chain));
         Ok(Self { name, chain: chain.map(String::from), structure, mapping: None, key })
+    }
+}
+
+impl TryFrom<&Given> for Template {
+    type Error = anyhow::Error;
+
+    /// # Errors  bad input, naming the place.
+    fn try_from(given: &Given) -> anyhow::Result<Self> {
+        let chain = given.chain.as_deref();
+        let template = Self::parse(&given.name, &given.place, &given.bytes, chain)?;
+        Ok(match &given.mapping {
+            None => template,
+            Some(pairs) => {
+                let numbers: Vec<u8> = pairs
+                    .iter()
+                    .flat_map(|&(q, t)| [q as u64, t as u64])
+                    .flat_map(u64::to_le_bytes)
+                    .collect();
+                let key = key([given.bytes.as_slice(), &numbers], chain);
+                Self { key, mapping: Some(Mapping::Pairs(pairs.clone())), ..template }
+            }
+        })
     }
 }
 
