@@ -41,7 +41,9 @@ pub(crate) async fn send(server: &Server, headers: &HeaderMap, blob: Blob<'_>) -
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     // A range of another version of the file is of no use.
-    let range = text(header::RANGE).filter(|_| divisible).filter(|_| text(header::IF_RANGE).is_none_or(|known| known == tag));
+    let range = text(header::RANGE)
+        .filter(|_| divisible)
+        .filter(|_| text(header::IF_RANGE).is_none_or(|known| known == tag));
     let (status, first, last) = match part(range, blob.bytes) {
         Part::Whole => (StatusCode::OK, 0, blob.bytes.checked_sub(1)),
         Part::Bytes(first, last) => (StatusCode::PARTIAL_CONTENT, first, Some(last)),

@@ -104,7 +104,8 @@ async fn bucket(url: &str) -> anyhow::Result<Blobs> {
         return Err(bad_input(format!("--blobs {url}: expected s3://BUCKET/PREFIX, found no bucket")));
     }
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let needed = |name: &str| variable(name).ok_or_else(|| bad_input(format!("--blobs {url}: {name} is not set")));
+    let needed =
+        |name: &str| variable(name).ok_or_else(|| bad_input(format!("--blobs {url}: {name} is not set")));
     let options = jobs::S3Options {
         endpoint: variable("AWS_ENDPOINT").or_else(|| variable("AWS_ENDPOINT_URL")),
         region: variable("AWS_REGION").unwrap_or_else(|| "us-east-1".into()),
