@@ -241,7 +241,9 @@ impl Listener for Teller<'_, '_> {
     }
 
     fn coverage(&mut self, rows: usize, neff: f64, bands: &[Vec<u32>]) {
-        self.told.say(Progress::Coverage { rows: rows as u32, neff, bands: bands.to_vec() });
+        // Told from the closest on, counted from the farthest on.
+        let bands = bands.iter().rev().cloned().collect();
+        self.told.say(Progress::Coverage { rows: rows as u32, neff, bands });
     }
 
     fn begin(&mut self, _job: &str, seed: u64) {
