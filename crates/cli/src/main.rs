@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod console;
+mod client;
 mod commands;
 mod device;
 mod disk;
@@ -46,6 +47,11 @@ enum Command {
     Train(commands::train::Args),
     Eval(commands::eval::Args),
     Bench(commands::bench::Args),
+    Submit(commands::submit::Args),
+    Status(commands::status::Args),
+    Watch(commands::watch::Args),
+    Result(commands::result::Args),
+    Cancel(commands::cancel::Args),
     Serve(commands::serve::Args),
     Worker(commands::worker::Args),
     Keys(commands::keys::Args),
@@ -63,6 +69,11 @@ fn main() -> ExitCode {
         Command::Weights(args) => commands::weights::run(args),
         Command::Data(args) => commands::data::run(args),
         Command::Bench(args) => commands::bench::run(args),
+        Command::Submit(args) => commands::submit::run(args),
+        Command::Status(args) => commands::status::run(args),
+        Command::Watch(args) => commands::watch::run(args),
+        Command::Result(args) => commands::result::run(args),
+        Command::Cancel(args) => commands::cancel::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Train(args) => commands::train::run(args),
         Command::Eval(args) => commands::eval::run(args),

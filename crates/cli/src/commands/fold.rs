@@ -90,9 +90,16 @@ enum MsaMode {
 
 /// Clustered and extra rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MaxMsa {
+pub struct MaxMsa {
     clusters: usize,
     extra: usize,
+}
+
+impl MaxMsa {
+    /// Clustered rows, extra rows.
+    pub fn rows(self) -> (usize, usize) {
+        (self.clusters, self.extra)
+    }
 }
 
 impl FromStr for MaxMsa {
@@ -215,7 +222,7 @@ fn wanted(args: &Args, asked: Option<&Asked>) -> anyhow::Result<Wanted> {
         return Err(bad_input(format!("recycles: expected at most 1000, found {recycles}")));
     }
     let rows = |(clusters, extra): (u32, u32)| (clusters as usize, extra as usize);
-    let max_msa = args.max_msa.map(|rows| (rows.clusters, rows.extra)).or(options.max_msa.map(rows));
+    let max_msa = args.max_msa.map(MaxMsa::rows).or(options.max_msa.map(rows));
     Ok(Wanted { recycles, recycle_tolerance, seed, num_seeds, max_msa, dtype: args.dtype })
 }
 

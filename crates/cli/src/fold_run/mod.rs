@@ -14,6 +14,7 @@ mod templates;
 pub use choose::{Source, choose, preset_of};
 pub use network::Network;
 pub use progress::{Console, Listener};
+pub use receipt::sha256_of;
 pub use settings::{Wanted, settle};
 pub use target::{Fate, Run, fold_target};
-pub use templates::{Template, read as read_templates};
+pub use templates::{Template, given as read_given, read as read_templates};

@@ -25,6 +25,24 @@ pub fn read(arguments: &[String]) -> anyhow::Result<Vec<Template>> {
     arguments.iter().map(|argument| read_one(argument)).collect()
 }
 
+/// The files as they are, for a server, which aligns them.
+///
+/// # Errors  bad input: a file that cannot be read, a mapping.
+pub fn given(arguments: &[String]) -> anyhow::Result<Vec<Given>> {
+    let each = arguments.iter().map(|argument| {
+        let Parts { file, chain, mapping } = split(argument, |file| Path::new(file).is_file());
+        if let Some(mapping) = mapping {
+            return Err(bad_input(format!(
+                "{file}: its own mapping, {mapping}, cannot be sent to a server yet"
+            )));
+        }
+        let bytes = msa::read(Path::new(file), &msa::Limits::default()).map_err(bad_input)?;
+        let name = Path::new(file).file_name().and_then(|n| n.to_str()).unwrap_or(file).to_string();
+        Ok(Given { place: file.to_string(), name, bytes, chain: chain.map(String::from), mapping: None })
+    });
+    each.collect()
+}
+
 fn read_one(argument: &str) -> anyhow::Result<Template> {
     let Parts { file, chain, mapping } = split(argument, |file| Path::new(file).is_file());
     let limits = msa::Limits::default();
