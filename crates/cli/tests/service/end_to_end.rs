@@ -37,7 +37,10 @@ fn a_job_becomes_the_bytes_of_foldry_fold() {
         "coverage comes before folding"
     );
     let closest = events[coverage].data["bands"][0].as_array().unwrap();
-    assert!(closest.iter().all(|rows| rows.as_u64().unwrap() >= 1), "the sequence itself is in the closest band");
+    assert!(
+        closest.iter().all(|rows| rows.as_u64().unwrap() >= 1),
+        "the sequence itself is in the closest band"
+    );
     // From the middle on, the same again.
     let middle = &events[events.len() / 2];
     let rest = client.events(&id, Some(&middle.id), |_| false);
