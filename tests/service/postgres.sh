@@ -9,7 +9,8 @@
 #   FOLDRY_TEST_POSTGRES_CTL     program: `kill` (as by a power cut: SIGKILL to all of its processes) or `start` for that one
 #   FOLDRY_TEST_S3               endpoint with a bucket `foldry-test`, if there is an S3 server to run: moto's
 #                                (pip install 'moto[server]'), or s3rver's, which checks signatures: npm install s3rver,
-#                                and S3RVER names its executable. Tests of S3 fail without one.
+#                                and S3RVER names its executable (3.7 answers `bytes=0-0` with the whole object, so one
+#                                test fails there). Tests of S3 fail without a server.
 # Fails if the command fails, and if it left no table in the first: then it tested nothing there.
 # Needs Debian's `postgresql` or its like; PG_BIN names the folder of initdb and postgres. FSYNC=off is faster.
 set -eu

@@ -44,19 +44,18 @@ pub(super) async fn open(url: &str, options: PostgresOptions) -> Result<Postgres
     Ok(PostgresStore { runner: Arc::new(runner), hints })
 }
 
-/// On a connection of its own: the pool would go on trying where this says at once what is wrong.
+/// On a connection of its own: the pool would go on trying where this says at once what is wrong, and a migration may take
+/// longer than a call.
 async fn migrate(connect: &PgConnectOptions, schema: &str, runner: &Runner) -> Result<()> {
-    let work = async {
-        let mut db = connect.connect().await.map_err(Error::database("connect"))?;
-        db.execute(sqlx::raw_sql(AssertSqlSafe(settings(schema, runner.patience.as_millis()))))
-            .await
-            .map_err(Error::database("settings"))?;
-        schema::migrate(&mut db, schema, &runner.place).await?;
-        // The server closes it, too, if this cannot.
-        let _ = db.close().await;
-        Ok(())
-    };
-    tokio::time::timeout(runner.patience, work).await.unwrap_or_else(|_| Err(runner.silent("connect")))
+    let connected = tokio::time::timeout(runner.patience, connect.connect()).await;
+    let mut db = connected.map_err(|_| runner.silent("connect"))?.map_err(Error::database("connect"))?;
+    db.execute(sqlx::raw_sql(AssertSqlSafe(settings(schema, 0))))
+        .await
+        .map_err(Error::database("settings"))?;
+    schema::migrate(&mut db, schema, &runner.place).await?;
+    // The server closes it, too, if this cannot.
+    let _ = db.close().await;
+    Ok(())
 }
 
 /// Names that need no quotes and leave room in longer ones.
@@ -68,7 +67,7 @@ fn is_plain(schema: &str) -> bool {
 
 /// What every connection is told, whatever the database's own settings are:
 /// - a commit returns when it is on disk;
-/// - a lock or a statement that takes longer than a call waits is given up by the server before the call is;
+/// - a lock or a statement that takes longer than a call waits is given up by the server before the call is (0 is never);
 /// - a server that stands still in a transaction loses it, and with it the rows it holds;
 /// - one whose machine is gone is noticed within a minute and a half.
 fn settings(schema: &str, patience: u128) -> String {

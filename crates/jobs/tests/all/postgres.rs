@@ -204,11 +204,8 @@ async fn hints_reach_other_servers_also_after_a_broken_connection() {
 #[ignore = "PostgreSQL: tests/service/postgres.sh"]
 async fn a_row_that_is_locked_from_outside_is_busy() {
     let schema = schema();
-    let options = PostgresOptions {
-        schema: schema.clone(),
-        patience: Duration::from_millis(600),
-        ..PostgresOptions::new("one")
-    };
+    let options =
+        PostgresOptions { schema: schema.clone(), patience: secs(4), ..PostgresOptions::new("one") };
     let store = PostgresStore::open(&url(), options).await.unwrap();
     store.submit(vec![keyed("a")]).await.unwrap();
     let claim = store.claim("w").await.unwrap().unwrap();
