@@ -68,7 +68,7 @@ fn is_plain(schema: &str) -> bool {
 /// What every connection is told, whatever the database's own settings are:
 /// - a commit returns when it is on disk;
 /// - a lock or a statement that takes longer than a call waits is given up by the server before the call is (0 is never);
-/// - a server that stands still in a transaction loses it, and with it the rows it holds, before others give up waiting for them;
+/// - a server that stands still in a transaction loses it, and with it the rows it holds, before others give up waiting;
 /// - one whose machine is gone is noticed within a minute and a half.
 fn settings(schema: &str, patience: u128) -> String {
     format!(
@@ -77,6 +77,6 @@ fn settings(schema: &str, patience: u128) -> String {
          SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 6",
         patience * 3 / 4,
         patience / 2,
-        patience * 2 / 5
+        patience / 4
     )
 }

@@ -30,8 +30,10 @@ fn say(line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
 }
 
 async fn submit(store: &dyn JobStore) -> Result<(), Failure> {
+    // Not the process's id: of a thousand lives two may have the same.
+    let life = uuid::Uuid::now_v7().simple();
     for n in 0.. {
-        let key = format!("{}-{n}", std::process::id());
+        let key = format!("{life}-{n}");
         let submission = Submission {
             key: Some(key.clone()),
             webhook: Some("hook".into()),
