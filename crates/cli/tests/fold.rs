@@ -271,3 +271,57 @@ fn closed_and_full_streams_are_no_panic() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("ERROR  standard output: "), "{}", stderr(&output));
 }
+
+/// A job file decides on seeds and recycles where the command line does not.
+#[test]
+fn job_files_are_inputs_with_settings_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = folder.path().join("jobs.json");
+    let text = r#"[{"name": "first job", "sequence": "MKVLAWGDEYFRNQH", "options": {"seed": 5, "num_seeds": 2, "recycles": 0}},
+                   {"name": "second", "sequence": "MKVLAWGDEYFRNQ", "options": {"recycle_tolerance": 0.5}},
+                   {"name": "third", "sequence": "MKVLAWGDEYFRN"}]"#;
+    std::fs::write(&job, text).unwrap();
+    let run = |seed: &[&str]| {
+        let golden = root("tests/golden/fold");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foldry"));
+        command
+            .arg("fold")
+            .arg(&job)
+            .arg("-o")
+            .arg(folder.path().join(format!("out{}", seed.len())))
+            .args(seed);
+        command.env("FOLDRY_WEIGHTS", folder.path().join("no-weights"));
+        command
+            .arg("--config")
+            .arg(golden.join("config.json"))
+            .arg("--params")
+            .arg(golden.join("params.npz"));
+        command.output().unwrap()
+    };
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let receipt = |out: &str, name: &str| {
+        json(&folder.path().join(out).join(name).join("summary.json"))["receipt"].clone()
+    };
+    let first = receipt("out0", "first_job");
+    assert_eq!(
+        (first["seed"].as_u64(), first["num_seeds"].as_u64(), first["recycles"].as_u64()),
+        (Some(5), Some(2), Some(0))
+    );
+    let third = receipt("out0", "third");
+    assert_eq!((third["seed"].as_u64(), third["num_seeds"].as_u64()), (Some(0), Some(1)));
+    assert_ne!(third["recycles"].as_u64(), Some(0));
+    let output = run(&["--seed", "9"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(receipt("out2", "first_job")["seed"].as_u64(), Some(9));
+    std::fs::write(&job, r#"{"sequences": [{"protein": {"id": ["A", "B"], "sequence": "MK"}}]}"#).unwrap();
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains(
+            "jobs.json: /sequences/0/protein: complexes (here 2 chains: A, B) are not supported yet"
+        ),
+        "{}",
+        stderr(&output)
+    );
+}

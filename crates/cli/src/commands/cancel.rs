@@ -1,8 +1,7 @@
 //! `foldry cancel ID...`: jobs of a server that are not wanted any more.
 
-use super::status::{print, verdict};
+use super::status::{Failed, print};
 use crate::client::{Client, Server, path};
-use crate::failure::text;
 use ureq::http::Method;
 
 /// Cancel jobs of a folding server; as often as one likes, those that ended stay as they are.
@@ -21,7 +20,7 @@ pub struct Args {
 /// Cancels each; one that cannot be does not stop the others.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let client = Client::new(&args.server)?;
-    let mut failed = Vec::new();
+    let mut failed = Failed::none();
     for id in &args.id {
         let job = path(id, "")
             .and_then(|path| client.json(&Method::DELETE, &path, &[], None).map_err(|e| e.error()));
@@ -32,11 +31,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 }
                 print(&job, args.json);
             }
-            Err(error) => {
-                eprintln!("ERROR  {id}: {}", text(&error));
-                failed.push(error);
-            }
+            Err(error) => failed.push(id, error, args.id.len()),
         }
     }
-    verdict(&failed, args.id.len())
+    failed.verdict(args.id.len())
 }

@@ -32,18 +32,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if args.id.is_empty() {
         return list(&client, &args);
     }
-    let mut failed = Vec::new();
+    let mut failed = Failed::none();
     for id in &args.id {
         match path(id, "").and_then(|path| client.json(&Method::GET, &path, &[], None).map_err(|e| e.error()))
         {
             Ok(job) => print(&job, args.json),
-            Err(error) => {
-                eprintln!("ERROR  {id}: {}", text(&error));
-                failed.push(error);
-            }
+            Err(error) => failed.push(id, error, args.id.len()),
         }
     }
-    verdict(&failed, args.id.len())
+    failed.verdict(args.id.len())
 }
 
 fn list(client: &Client, args: &Args) -> anyhow::Result<()> {
@@ -83,12 +80,33 @@ pub fn print(job: &Value, json: bool) {
     }
 }
 
-/// Nothing, the one error's kind, or how many failed.
-pub fn verdict(failed: &[anyhow::Error], count: usize) -> anyhow::Result<()> {
-    if failed.is_empty() {
-        return Ok(());
+/// What went wrong with some of `count` jobs, each told by its name.
+pub struct Failed(Vec<(String, anyhow::Error)>);
+
+impl Failed {
+    /// Nothing yet.
+    pub fn none() -> Self {
+        Self(Vec::new())
     }
-    let words = format!("{} of {count} failed, see above", failed.len());
-    let all_bad = failed.iter().all(|error| error.chain().any(|e| e.is::<BadInput>()));
-    Err(if all_bad { bad_input(words) } else { anyhow::anyhow!(words) })
+
+    /// One more; it is told at once where there are others beside it.
+    pub fn push(&mut self, name: &str, error: anyhow::Error, count: usize) {
+        if count > 1 {
+            eprintln!("ERROR  {name}: {}", text(&error));
+        }
+        self.0.push((name.to_string(), error));
+    }
+
+    /// Nothing, the one error, or how many failed; bad input only if all were.
+    pub fn verdict(mut self, count: usize) -> anyhow::Result<()> {
+        let is_bad = |error: &anyhow::Error| error.chain().any(|e| e.is::<BadInput>());
+        let all_bad = self.0.iter().all(|(_, error)| is_bad(error));
+        let words = match self.0.len() {
+            0 => return Ok(()),
+            1 if count == 1 => self.0.pop().map(|(name, error)| format!("{name}: {}", text(&error))),
+            failed => Some(format!("{failed} of {count} failed, see above")),
+        };
+        let words = words.unwrap_or_default();
+        Err(if all_bad { bad_input(words) } else { anyhow::anyhow!(words) })
+    }
 }

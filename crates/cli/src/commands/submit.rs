@@ -1,8 +1,9 @@
 //! `foldry submit INPUT...`: jobs for a server, as `foldry fold` would fold them here.
 
 use super::fold::MaxMsa;
+use super::status::Failed;
 use crate::client::{self, Client, Server, Wishes};
-use crate::failure::{BadInput, bad_input, text};
+use crate::failure::bad_input;
 use crate::fold_run::read_given;
 use crate::intake;
 use msa::Limits;
@@ -74,7 +75,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         templates: read_given(&args.templates)?,
     };
     let again = args.again.then(nonce);
-    let (mut sent, mut failed) = (Vec::new(), Vec::new());
+    let (mut sent, mut failed) = (Vec::new(), Failed::none());
+    let count = intake.targets.len() + intake.refused;
     for target in &intake.targets {
         for note in &target.notes {
             eprintln!("NOTE  {}: {note}", target.name);
@@ -90,22 +92,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 }
                 sent.push((target.name.as_str(), id));
             }
-            Err(error) => {
-                eprintln!("ERROR  {}: {}", target.name, text(&error));
-                failed.push(error);
-            }
+            Err(error) => failed.push(&target.name, error, count),
         }
     }
-    let count = intake.targets.len();
     if args.wait || args.output.is_some() {
         for (name, id) in &sent {
             if let Err(error) = finish(&client, name, id, &args) {
-                eprintln!("ERROR  {name}: {}", text(&error));
-                failed.push(error);
+                failed.push(name, error, count);
             }
         }
     }
-    verdict(&failed, count, intake.refused)
+    match intake.refused {
+        0 => failed.verdict(count),
+        n => verdict(failed, count, n),
+    }
 }
 
 fn submit(client: &Client, name: &str, body: &Value, again: Option<&str>) -> anyhow::Result<Value> {
@@ -136,21 +136,14 @@ fn finish(client: &Client, name: &str, id: &str, args: &Args) -> anyhow::Result<
     Ok(())
 }
 
-/// The end of a run; bad input only if all that went wrong was.
-fn verdict(failed: &[anyhow::Error], count: usize, refused: usize) -> anyhow::Result<()> {
-    let mut parts = Vec::new();
-    if !failed.is_empty() {
-        parts.push(format!("{} of {count} jobs failed, see above", failed.len()));
+/// The end of a run with inputs that could not be read; bad input only if all that went wrong was.
+fn verdict(failed: Failed, count: usize, refused: usize) -> anyhow::Result<()> {
+    let unread = format!("{refused} of the inputs could not be read, see above");
+    match failed.verdict(count) {
+        Ok(()) => Err(bad_input(unread)),
+        Err(error) if crate::failure::code(&error) == 2 => Err(bad_input(format!("{error}; {unread}"))),
+        Err(error) => Err(anyhow::anyhow!("{error}; {unread}")),
     }
-    if refused > 0 {
-        parts.push(format!("{refused} of the inputs could not be read, see above"));
-    }
-    if parts.is_empty() {
-        return Ok(());
-    }
-    let all_bad = failed.iter().all(|error| error.chain().any(|e| e.is::<BadInput>()));
-    let parts = parts.join("; ");
-    Err(if all_bad { bad_input(parts) } else { anyhow::anyhow!(parts) })
 }
 
 /// Unlike those of other runs.
