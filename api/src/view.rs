@@ -4,7 +4,7 @@ use crate::shapes::NewOptions;
 use jobs::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use work::Order;
+use work::{Order, Product};
 
 /// A job as clients see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -19,7 +19,6 @@ pub struct JobView {
     /// As in the request, made safe for names of files; null once expired.
     pub name: Option<String>,
     /// Where it is.
-    #[schema(value_type = JobState)]
     pub state: State,
     /// Length of the sequence; null once expired.
     pub residues: Option<u32>,
@@ -61,24 +60,9 @@ pub struct JobView {
     pub last_event: i64,
     /// Its product once it succeeded; in `GET /v1/jobs/{id}` only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<ProductView>)]
-    pub result: Option<work::Product>,
+    pub result: Option<Product>,
     /// Where to go on.
     pub links: Links,
-}
-
-/// The states of a job.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[allow(dead_code)] // jobs::State for the description
-pub(crate) enum JobState {
-    Queued,
-    Running,
-    RetryWait,
-    Cancelling,
-    Succeeded,
-    Failed,
-    Cancelled,
 }
 
 /// Why an attempt or a job failed.
@@ -118,60 +102,6 @@ pub struct JobList {
 pub struct Batch {
     /// In the order of the request.
     pub jobs: Vec<JobView>,
-}
-
-/// What a job made.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Product)]
-#[allow(dead_code)] // work::Product for the description
-pub(crate) struct ProductView {
-    /// What folded it.
-    version: String,
-    /// On what.
-    device: String,
-    /// The model.
-    model: String,
-    /// Its parameters.
-    weights_sha256: String,
-    /// Length of the sequence.
-    residues: u32,
-    /// From the claim to the files.
-    seconds: f64,
-    /// Predictions, the best first.
-    ranking: Vec<RankedView>,
-    /// All files; `GET /v1/jobs/{id}/files/{name}`.
-    files: Vec<ItemView>,
-}
-
-/// One prediction.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Ranked)]
-#[allow(dead_code)] // work::Ranked for the description
-pub(crate) struct RankedView {
-    /// From 1, the best.
-    rank: u32,
-    /// Its seed.
-    seed: u64,
-    /// 0–100.
-    mean_plddt: f64,
-    /// Predicted TM-score, of models that have it.
-    ptm: Option<f64>,
-    /// Passes made.
-    passes: u32,
-}
-
-/// A file of a result.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Item)]
-#[allow(dead_code)] // work::Item for the description
-pub(crate) struct ItemView {
-    /// Its name.
-    #[schema(example = "rank_001.pdb")]
-    name: String,
-    /// Of its bytes, hexadecimal.
-    sha256: String,
-    /// How many.
-    bytes: u64,
 }
 
 impl JobView {

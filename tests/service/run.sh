@@ -12,6 +12,8 @@ case $mode in
     full) kills=1000 stops=100 cycles=1000 lock=30 ;;
     *) echo "run.sh: expected quick or full, found $mode" >&2 && exit 2 ;;
 esac
+# shellcheck source=tests/service/server.sh
+. tests/service/server.sh
 step() { printf '\n-- %s\n' "$*"; "$@"; }
 
 need() { # PROGRAM PACKAGE
@@ -35,16 +37,9 @@ page() {
     npm ci --prefix tests/service/page --ignore-scripts --silent
     npm test --prefix tests/service/page --silent
     # And against the server itself.
-    local work server address=
+    local work server address
     work=$(mktemp -d)
-    touch "$work/log"
-    FOLDRY_WEIGHTS=$work/none "$target/debug/foldry" serve --nice 0 --listen 127.0.0.1:0 --data "$work/data" 2>"$work/log" &
-    server=$!
-    for _ in $(seq 300); do
-        address=$(sed -n 's/.*serve\.ready.*address=\([0-9.:]*\).*/\1/p' "$work/log")
-        [ -z "$address" ] || break
-        sleep 0.2
-    done
+    start_server "$target/debug/foldry" "$work"
     local status=0
     BASE=http://$address SHOTS=$work/shots npm test --prefix tests/service/page --silent || status=$?
     kill -TERM "$server"

@@ -8,6 +8,7 @@ use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
+use work::Model;
 
 /// What folds here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,21 +21,9 @@ pub(crate) struct EngineView {
     /// The device's name.
     device: String,
     /// All models; the first is what `auto` means.
-    models: Vec<ModelView>,
+    models: Vec<Model>,
     /// What this server takes.
     limits: LimitsView,
-}
-
-/// A model that jobs may name.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Model)]
-struct ModelView {
-    /// As in a job's options.
-    name: String,
-    /// Sha256 of its parameters.
-    weights_sha256: String,
-    /// What it is, and how good.
-    about: String,
 }
 
 /// Bounds of a request.
@@ -68,16 +57,11 @@ struct LimitsView {
 pub(crate) async fn engine(State(server): State<Arc<Server>>, _: Caller) -> Result<Json<EngineView>> {
     let engine = server.engine()?;
     let limits = &server.limits;
-    let models = engine.models.into_iter().map(|model| ModelView {
-        name: model.name,
-        weights_sha256: model.weights_sha256,
-        about: model.about,
-    });
     Ok(Json(EngineView {
         version: engine.version,
         device_class: engine.device_class,
         device: engine.device,
-        models: models.collect(),
+        models: engine.models,
         limits: LimitsView {
             body_bytes: limits.body,
             residues: limits.residues,

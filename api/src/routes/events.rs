@@ -10,6 +10,7 @@ use ::jobs::{Event, Job, JobId};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use std::fmt;
 use std::sync::Arc;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -23,7 +24,6 @@ const SHORT: usize = 16 << 10;
 /// One event.
 #[derive(ToSchema)]
 #[schema(as = Event)]
-#[allow(dead_code)] // for the description
 pub(crate) struct EventView {
     /// Its number, 1, 2, 3 …; the end has the last one's.
     #[schema(pattern = "^[0-9]+$", example = "3")]
@@ -34,6 +34,31 @@ pub(crate) struct EventView {
     /// JSON with `at`, and what belongs to the kind.
     #[schema(example = r#"{"at":"2026-11-28T09:30:00.250Z","stage":"network"}"#)]
     data: String,
+}
+
+impl EventView {
+    fn new(event: &Event) -> Self {
+        let mut data = event.data.clone();
+        if let Some(object) = data.as_object_mut() {
+            object.insert("at".into(), event.at.to_string().into());
+        }
+        // A kind is a worker's word.
+        let kind = event.kind.chars().filter(|c| !c.is_control()).collect();
+        Self { id: event.seq.to_string(), event: kind, data: data.to_string() }
+    }
+
+    /// Nothing follows.
+    fn end(last: i64, job: &Job) -> Self {
+        let data = serde_json::json!({"at": job.finished.map(|at| at.to_string()), "state": job.state});
+        Self { id: last.to_string(), event: "end".into(), data: data.to_string() }
+    }
+}
+
+/// On the wire. JSON has no line ends, so one line of data is enough.
+impl fmt::Display for EventView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "id: {}\nevent: {}\ndata: {}\n\n", self.id, self.event, self.data)
+    }
 }
 
 /// Follow a job
@@ -103,7 +128,7 @@ async fn follow(server: Arc<Server>, id: JobId, mut after: i64, sink: Sink) -> s
         let mut text = String::new();
         for event in events {
             after = event.seq;
-            text.push_str(&written(&event));
+            text.push_str(&EventView::new(&event).to_string());
         }
         part = if text.len() <= SHORT { MOST.min(2 * part) } else { 1 };
         if !text.is_empty() {
@@ -114,8 +139,7 @@ async fn follow(server: Arc<Server>, id: JobId, mut after: i64, sink: Sink) -> s
             continue;
         }
         if job.state.is_terminal() {
-            let data = serde_json::json!({"at": job.finished.map(|at| at.to_string()), "state": job.state});
-            return sink.send(format!("id: {after}\nevent: end\ndata: {data}\n\n")).await;
+            return sink.send(EventView::end(after, &job).to_string()).await;
         }
         let beat = heard + server.limits.heartbeat;
         tokio::select! {
@@ -132,15 +156,4 @@ async fn follow(server: Arc<Server>, id: JobId, mut after: i64, sink: Sink) -> s
 async fn look(server: &Server, id: JobId, after: i64, part: u32) -> ::jobs::Result<(Job, Vec<Event>)> {
     let job = server.store.get(id).await?;
     Ok((job, server.store.events(id, after, part).await?))
-}
-
-/// One event on the wire. JSON has no line ends, so one line of data is enough.
-fn written(event: &Event) -> String {
-    let mut data = event.data.clone();
-    if let Some(object) = data.as_object_mut() {
-        object.insert("at".into(), event.at.to_string().into());
-    }
-    // A kind is a worker's word.
-    let kind: String = event.kind.chars().filter(|c| !c.is_control()).collect();
-    format!("id: {}\nevent: {kind}\ndata: {data}\n\n", event.seq)
 }

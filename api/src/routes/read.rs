@@ -113,7 +113,7 @@ pub(crate) fn matches(header: &str, tag: &str) -> bool {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListParameters {
     /// In this state only.
-    #[param(value_type = Option<crate::view::JobState>, inline)]
+    #[param(value_type = Option<jobs::State>, inline)]
     state: Option<::jobs::State>,
     /// `next` of the page before.
     #[param(pattern = "^[1-9][0-9]{0,17}$", example = "120")]

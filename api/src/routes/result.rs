@@ -45,7 +45,7 @@ pub(crate) struct ResultParameters {
     responses(
         (status = 200, description = "The result.", headers(("ETag" = String, description = "The sha256 of the file.")), content(
             (String = "chemical/x-pdb"), (String = "chemical/x-mmcif"),
-            (crate::view::ProductView = "application/json"), (String = "application/zip"))),
+            (work::Product = "application/json"), (String = "application/zip"))),
         (status = 206, description = "A part of it.", content((String = "chemical/x-pdb"), (String = "chemical/x-mmcif"))),
         (status = 304, description = "As in `If-None-Match`.")
     )

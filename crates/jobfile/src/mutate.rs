@@ -2,6 +2,7 @@
 //! what it then returns must still be consistent.
 
 use crate::{Alignment, Limits, detect, read};
+use damage::{Damage, Random};
 
 /// The fuzz target's seeds, by the name they are read under.
 const FILES: [(&str, &str); 6] = [
@@ -13,48 +14,18 @@ const FILES: [(&str, &str); 6] = [
     ("x.fasta", include_str!("../../../tests/fuzz/seeds/jobfile/colabfold.fasta")),
 ];
 
-/// xorshift64*; Marsaglia 2003, Vigna 2016.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n.max(1)
-    }
-}
-
-fn damage(valid: &[u8], random: &mut Random) -> Vec<u8> {
-    const TELLING: &[u8] = b"{}[]\":,\\\n\r\0\t -&*#|>'!%@?~/1e-.\xff\xefau";
-    let mut bytes = valid.to_vec();
-    for _ in 0..=random.below(2) {
-        let at = random.below(bytes.len());
-        match random.below(6) {
-            0 if random.below(4) == 0 => bytes.truncate(at),
-            1 if !bytes.is_empty() => bytes[at] = TELLING[random.below(TELLING.len())],
-            2 if !bytes.is_empty() => bytes[at] = random.below(256) as u8,
-            3 => bytes.insert(at, TELLING[random.below(TELLING.len())]),
-            4 if !bytes.is_empty() => drop(bytes.remove(at)),
-            _ => {
-                let piece = bytes[at..(at + random.below(30)).min(bytes.len())].to_vec();
-                let to = random.below(bytes.len());
-                bytes.splice(to..to, piece);
-            }
-        }
-    }
-    bytes
-}
+const DAMAGE: Damage =
+    Damage { telling: b"{}[]\":,\\\n\r\0\t -&*#|>'!%@?~/1e-.\xff\xefau", changes: 2, cut: 4 };
 
 #[test]
 fn damaged_files_never_panic() {
     let limits = Limits { bytes: 1 << 16, entries: 20, chains: 12, residues: 100, seeds: 9 };
-    let mut random = Random(20_240_508);
+    let mut random = Random::new(20_240_508);
     let mut counts = [[0usize; 2]; FILES.len()];
-    for round in 0..12_000 {
+    for round in 0..18_000 {
         let kind = round % FILES.len();
         let (name, valid) = FILES[kind];
-        let bytes = damage(valid.as_bytes(), &mut random);
+        let bytes = DAMAGE.of(valid.as_bytes(), &mut random);
         match read(name, &bytes, &limits) {
             Ok(requests) => {
                 counts[kind][0] += 1;

@@ -29,6 +29,7 @@ impl Lines {
     /// The place of a value, or of the innermost one around it that there is.
     pub fn at(&self, file: &File<'_>, pointer: &str) -> Place {
         let mut here = self;
+        // A pointer begins with `/`, so nothing stands before the first.
         for key in pointer.split('/').skip(1) {
             let below = match &here.below {
                 Below::Nothing => None,

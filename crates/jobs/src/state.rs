@@ -6,6 +6,7 @@ use std::fmt;
 /// Where a job is: `queued → running → succeeded | failed | cancelled`, plus `retry_wait` and `cancelling`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = JobState))]
 pub enum State {
     /// Accepted; waits for a worker.
     Queued,

@@ -2,44 +2,14 @@
 //! parser, and what it then returns must still be consistent.
 
 use crate::{Limits, Msa, a3m, depth::depth, input, stockholm};
+use damage::{Damage, Random};
 
 const FASTA: &[u8] = b">a first\r\nMKVLaa\r\nGG*\r\n>b\nMX-UBZ\n\n>c|x/y\nACDEFGHIKLMNPQRSTVWY\n";
 const A3M: &[u8] = b"#5\t1\n>q query\nMKVLA\n>b\nM-abVLA\n>c\n-Kv--A\n>ss_pred\nCCHHH\n>d\nMKVLA*\n";
 const STOCKHOLM: &[u8] =
     b"# STOCKHOLM 1.0\n#=GS b DE x\nq   MK-V\nb   MKGV\nc.1 --.v\n\nq LA\nb L-\nc.1 -A\n//\n";
 
-/// xorshift64*; Marsaglia 2003, Vigna 2016.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n.max(1)
-    }
-}
-
-fn damage(valid: &[u8], random: &mut Random) -> Vec<u8> {
-    const TELLING: &[u8] = b">#-.*\n\r\0\t /:aAxX1\xff\xefU";
-    let mut bytes = valid.to_vec();
-    for _ in 0..=random.below(4) {
-        let at = random.below(bytes.len());
-        match random.below(6) {
-            0 => bytes.truncate(at),
-            1 if !bytes.is_empty() => bytes[at] = TELLING[random.below(TELLING.len())],
-            2 if !bytes.is_empty() => bytes[at] = random.below(256) as u8,
-            3 => bytes.insert(at, TELLING[random.below(TELLING.len())]),
-            4 if !bytes.is_empty() => drop(bytes.remove(at)),
-            _ => {
-                let piece = bytes[at..(at + random.below(30)).min(bytes.len())].to_vec();
-                let to = random.below(bytes.len());
-                bytes.splice(to..to, piece);
-            }
-        }
-    }
-    bytes
-}
+const DAMAGE: Damage = Damage { telling: b">#-.*\n\r\0\t /:aAxX1\xff\xefU", changes: 4, cut: 1 };
 
 fn check(msa: &Msa) {
     assert!(msa.rows() > 0 && msa.columns() > 0);
@@ -60,12 +30,12 @@ fn check(msa: &Msa) {
 fn damaged_files_never_panic() {
     let limits =
         Limits { bytes: 1 << 16, records: 50, rows: 50, columns: 500, cells: 5000, ..Limits::default() };
-    let mut random = Random(20_210_715);
+    let mut random = Random::new(20_210_715);
     let (mut good, mut bad) = (0, 0);
     for round in 0..6000 {
         let (valid, name) =
             [(FASTA, "x.fasta"), (A3M, "x.a3m"), (STOCKHOLM, "x.sto"), (A3M, "standard input")][round % 4];
-        let bytes = damage(valid, &mut random);
+        let bytes = DAMAGE.of(valid, &mut random);
         for msa in [a3m::parse("x", &bytes, &limits), stockholm::parse("x", &bytes, &limits)] {
             match msa {
                 Ok((msa, _)) => check(&msa),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A model that orders may name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Model {
     /// As in an order.
     pub name: String,

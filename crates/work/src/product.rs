@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 
 /// A file of a result: a blob and its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Item {
     /// As `foldry fold` calls it: `rank_001.pdb`, `summary.json` …
+    #[cfg_attr(feature = "schema", schema(example = "rank_001.pdb"))]
     pub name: String,
     /// Of its bytes.
     pub sha256: String,
@@ -16,6 +18,7 @@ pub struct Item {
 
 /// One prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Ranked {
     /// From 1, the best.
     pub rank: u32,
@@ -31,6 +34,7 @@ pub struct Ranked {
 
 /// The result of a folding job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Product {
     /// What folded it.
     pub version: String,

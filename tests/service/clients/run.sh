@@ -20,15 +20,8 @@ work=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 
-touch "$work/log"
-FOLDRY_WEIGHTS=$work/none "$foldry" serve --nice 0 --listen 127.0.0.1:0 --data "$work/data" --queued 1000000 2>"$work/log" &
-server=$!
-for _ in $(seq 300); do
-    address=$(sed -n 's/.*serve\.ready.*address=\([0-9.:]*\).*/\1/p' "$work/log")
-    [ -z "$address" ] || break
-    sleep 0.2
-done
-[ -n "$address" ] || { cat "$work/log"; exit 1; }
+. tests/service/server.sh
+start_server "$foldry" "$work" --queued 1000000
 
 # What its checks do not know of this service is in the file of settings, each with its reason.
 (cd "$work" && "$venv/bin/schemathesis" --config-file "$root/api/schemathesis.toml" run "http://$address/openapi.json" --seed "${SEED:-1}" \

@@ -2,6 +2,7 @@
 
 mod choose;
 mod draft;
+mod facts;
 mod mapping;
 mod network;
 mod outputs;

@@ -6,6 +6,7 @@ use super::settings::Settings;
 use super::stop::Stop;
 use super::{logs, upkeep};
 use crate::failure::{Interrupted, bad_input};
+use anyhow::Context;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -49,11 +50,11 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, workers = settings.workers, "serve.ready");
     let mut server = tokio::spawn(api::serve(listener, app, ended));
 
-    tokio::select! {
-        () = stop.asked() => {}
+    let broken = tokio::select! {
+        () = stop.asked() => None,
         // It accepts nothing any more; running jobs get their time all the same.
-        ended = &mut server => tracing::error!(?ended, "serve.broken"),
-    }
+        ended = &mut server => Some(ended),
+    };
     tracing::info!(seconds = settings.drain.as_secs(), "serve.drain");
     tokio::select! {
         () = crew.drain() => {}
@@ -61,14 +62,15 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         () = stop.asked() => return Err(Interrupted.into()),
     }
     end.send_replace(true);
-    if !server.is_finished() {
-        tokio::select! {
-            ended = server => ended??,
+    let ended = match broken {
+        Some(ended) => ended,
+        None => tokio::select! {
+            ended = &mut server => ended,
             () = stop.asked() => return Err(Interrupted.into()),
-        }
-    }
+        },
+    };
     upkeep.iter().for_each(tokio::task::JoinHandle::abort);
     store.close().await;
     tracing::info!("serve.end");
-    Ok(())
+    ended?.context("the server broke")
 }

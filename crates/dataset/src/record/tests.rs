@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sample::chain;
+use damage::Random;
 
 #[test]
 fn rounded_coordinates_and_all_atoms_come_back() {
@@ -76,18 +77,6 @@ fn sizes_that_lie_take_no_memory() {
     assert!(decode(&[], 5, 1, Kind::Backbone).is_err());
 }
 
-/// xorshift64*; Marsaglia 2003, Vigna 2016.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n.max(1)
-    }
-}
-
 /// The three parts of a record, unpacked.
 fn parts(bytes: &[u8], length: usize, depth: usize) -> [Vec<u8>; 3] {
     let mut cursor = Cursor::new(bytes);
@@ -115,7 +104,7 @@ fn damage_behind_the_checksums_never_panics() {
     let good = encode("x", &chain(length, depth, true)).unwrap();
     let whole = parts(&good, length, depth);
     assert!(decode(&packed(&whole), length, depth, Kind::AllAtom).is_ok());
-    let mut random = Random(20_261_124);
+    let mut random = Random::new(20_261_124);
     let (mut read, mut refused) = (0, 0);
     for round in 0..6000 {
         // Half of the damage hits what is inside the zstd frames.

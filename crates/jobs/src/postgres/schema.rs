@@ -1,10 +1,8 @@
 //! The tables, and how a schema of an older version becomes one of this version.
 
+use crate::sql::{STEPS, for_postgres};
 use crate::{Error, Result};
 use sqlx::{AssertSqlSafe, PgConnection};
-
-/// Each step makes version n+1 of version n. A step that was released is never edited; a new one is appended.
-const STEPS: [&str; 1] = [include_str!("v1.sql")];
 
 /// Brings the schema to this version, all or nothing; one server at a time.
 /// # Errors  `Damaged` if it is newer than this program, or another program's.
@@ -59,7 +57,7 @@ async fn steps(db: &mut PgConnection, schema: &str, place: &str) -> Result<()> {
         Error::damaged(place.as_ref(), expected, format!("version {version} of its tables"))
     })?;
     for sql in &STEPS[done..] {
-        raw(db, *sql).await?;
+        raw(db, for_postgres(sql)).await?;
     }
     if done < newest {
         raw(db, format!("UPDATE foldry_version SET version = {newest}")).await?;

@@ -16,6 +16,7 @@ mod read;
 mod reap;
 mod rows;
 mod submit;
+mod tables;
 mod turn;
 mod value;
 
@@ -29,5 +30,6 @@ pub(crate) use read::{events, get, list, position, stats, unreferenced};
 pub(crate) use reap::Reaper;
 pub(crate) use rows::Row;
 pub(crate) use submit::Submit;
+pub(crate) use tables::{STEPS, for_postgres};
 pub(crate) use turn::Turn;
 pub(crate) use value::Value;

@@ -1,14 +1,12 @@
 //! The tables, and how a file of an older version becomes one of this version.
 
+use crate::sql::STEPS;
 use crate::{Error, Result};
 use sqlx::SqliteConnection;
 use std::path::Path;
 
 /// "Fold" in ASCII, in the file's header: a database of another program is refused before anything is written.
 const APPLICATION: i64 = 0x466f_6c64;
-
-/// Each step makes version n+1 of version n. A step that was released is never edited; a new one is appended.
-const STEPS: [&str; 1] = [include_str!("v1.sql")];
 
 /// The version of the file's tables; 0 of a new file.
 /// # Errors  `Damaged` if it is newer than this program, or the file is another program's.
@@ -29,12 +27,11 @@ pub(super) async fn version(db: &mut SqliteConnection, path: &Path) -> Result<us
 
 /// Brings tables of a version to this one.
 pub(super) async fn migrate(db: &mut SqliteConnection, version: usize) -> Result<()> {
-    // Those up to its version the file has.
-    for (step, sql) in STEPS.iter().enumerate().skip(version) {
+    for (done, sql) in (version..).zip(&STEPS[version..]) {
         // One transaction a step: a crash leaves the old version whole.
         let whole = format!(
             "BEGIN IMMEDIATE; {sql}; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {}; COMMIT",
-            step + 1
+            done + 1
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(whole))
             .execute(&mut *db)

@@ -1,6 +1,7 @@
 //! Deterministic damage: valid files with bytes changed, cut, doubled and spliced never panic a reader,
 //! and what it then returns is still consistent.
 
+use damage::{Damage, Random};
 use structure::{Format, Limits, Structure, read};
 
 const MMCIF: &[u8] = include_bytes!("mixed.cif");
@@ -16,45 +17,7 @@ TER   A0002      TRP A   4A\n\
 HETATM    6  O   HOH A 401      33.000  34.000  35.000  1.00 21.00           O\n\
 ATOM      7  CA  GLY BA000      -1.000  -2.000  -3.000  1.00 18.00           C\nENDMDL\nEND\n";
 
-/// xorshift64*; Marsaglia 2003, Vigna 2016.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n.max(1)
-    }
-}
-
-fn damage(valid: &[u8], random: &mut Random) -> Vec<u8> {
-    const TELLING: &[u8] = b"'\";_#.?-+()*eE09aZ \t\r\n\0\xff\xc3";
-    let mut bytes = valid.to_vec();
-    for _ in 0..=random.below(5) {
-        let at = random.below(bytes.len());
-        match random.below(7) {
-            0 if random.below(3) == 0 => bytes.truncate(at),
-            1 if !bytes.is_empty() => bytes[at] = random.below(256) as u8,
-            2 => bytes.insert(at, TELLING[random.below(TELLING.len())]),
-            3 if !bytes.is_empty() => drop(bytes.remove(at)),
-            4 => {
-                // A whole line again, somewhere else.
-                let lines: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').collect();
-                let line = lines.get(random.below(lines.len())).map_or(Vec::new(), |l| l.to_vec());
-                bytes.splice(at..at, line);
-            }
-            5 => {
-                let piece = bytes[at..(at + random.below(90)).min(bytes.len())].to_vec();
-                let to = random.below(bytes.len());
-                bytes.splice(to..to, piece);
-            }
-            _ if !bytes.is_empty() => bytes[at] = TELLING[random.below(TELLING.len())],
-            _ => {}
-        }
-    }
-    bytes
-}
+const DAMAGE: Damage = Damage { telling: b"'\";_#.?-+()*eE09aZ \t\r\n\0\xff\xc3", changes: 5, cut: 3 };
 
 fn check(structure: &Structure, limits: &Limits) {
     assert!(!structure.chains.is_empty() && structure.chains.len() <= limits.residues);
@@ -79,12 +42,12 @@ fn check(structure: &Structure, limits: &Limits) {
 #[test]
 fn damaged_files_never_panic() {
     let limits = Limits { bytes: 1 << 16, atoms: 60, residues: 40, line: 300 };
-    let mut random = Random(19_840_724);
+    let mut random = Random::new(19_840_724);
     for (valid, format) in [(PDB, Format::Pdb), (MMCIF, Format::MmCif)] {
         read(valid, None, &limits).unwrap();
         let (mut good, mut bad) = (0, 0);
         for round in 0..5000 {
-            let bytes = damage(valid, &mut random);
+            let bytes = DAMAGE.of(valid, &mut random);
             match read(&bytes, (round % 2 == 0).then_some(format), &limits) {
                 Ok(structure) => {
                     good += 1;
