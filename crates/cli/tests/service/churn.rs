@@ -31,25 +31,32 @@ struct Ledger {
     cancelled: Vec<String>,
 }
 
+/// Jobs that may wait at a time: the client is told to come back, so a slow machine gets fewer a second.
+const QUEUED: &str = "40";
+
+/// One job in four takes about a second; the others show what short ones do to the store.
 fn body(number: usize, alignment: &str) -> Value {
     // Each its own seed, so that none is answered from another's result.
-    json!({"name": "c", "alignment": alignment, "options": {"seed": number, "recycles": number % 3}, "max_attempts": 20})
+    let options = json!({"seed": number, "recycles": number % 3});
+    if number % 4 == 0 {
+        return json!({"name": "c", "alignment": alignment, "options": options, "max_attempts": 20});
+    }
+    json!({"name": "c", "sequence": "MKTAYIAKQRQISFVKSHFSRQ", "options": options, "max_attempts": 20})
 }
 
-/// Submits and cancels until it is told to stop. A request that got no answer is made again with its key.
-fn client(address: &Mutex<String>, ledger: &Mutex<Ledger>, stop: &AtomicBool, alignment: &str) {
-    // In a long run fewer a second, so that the workers keep up between the kills.
-    let pause = Duration::from_millis(30) * (count("FOLDRY_CYCLES", 6) as u32 / 200).max(1);
+/// Submits and cancels until it is told to stop, `least` jobs or more. A request that got no answer, or none yet, is
+/// made again with its key.
+fn client(address: &Mutex<String>, ledger: &Mutex<Ledger>, stop: &AtomicBool, least: usize, alignment: &str) {
     let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while number < least || !stop.load(Ordering::Relaxed) {
         number += 1;
         let key = format!("key-{number}");
         let id = loop {
             let now = address.lock().unwrap().clone();
             match Client::new(&now).try_submit(&body(number, alignment), Some(&key)) {
                 Ok(answer) if answer.status == 202 => break answer.json()["id"].as_str().unwrap().to_owned(),
-                // Starting, or stopping.
-                Ok(answer) if answer.status == 503 => {}
+                // Starting, or stopping; or as many wait as may.
+                Ok(answer) if [429, 503].contains(&answer.status) => {}
                 Ok(answer) => panic!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)),
                 Err(_) => {}
             }
@@ -66,7 +73,7 @@ fn client(address: &Mutex<String>, ledger: &Mutex<Ledger>, stop: &AtomicBool, al
         let before = ledger.accepted.insert(key, id.clone());
         assert!(before.is_none_or(|before| before == id), "one key, two jobs");
         drop(ledger);
-        std::thread::sleep(pause);
+        std::thread::sleep(Duration::from_millis(30));
     }
 }
 
@@ -130,7 +137,7 @@ fn churn(folder: &Path, shared: &[&str], workers: usize) {
     let (ledger, stop) = (Arc::new(Mutex::new(Ledger::default())), Arc::new(AtomicBool::new(false)));
     let submitting = {
         let (address, ledger, stop) = (address.clone(), ledger.clone(), stop.clone());
-        std::thread::spawn(move || client(&address, &ledger, &stop, &alignment))
+        std::thread::spawn(move || client(&address, &ledger, &stop, 5 * cycles, &alignment))
     };
     let mut random = Random(count("FOLDRY_SEED", 11) as u64);
     let mut slowest = Duration::ZERO;
@@ -141,7 +148,6 @@ fn churn(folder: &Path, shared: &[&str], workers: usize) {
     stop.store(true, Ordering::Relaxed);
     submitting.join().unwrap();
     let ledger = ledger.lock().unwrap();
-    assert!(ledger.accepted.len() >= cycles / 2, "{} jobs in {cycles} cycles", ledger.accepted.len());
     let states = audit(&party.server.client(), &ledger);
     // Kills cost some, never most.
     assert!(states.get("succeeded").copied().unwrap_or(0) > ledger.accepted.len() / 2, "{states:?}");
@@ -188,7 +194,7 @@ fn audit(client: &Client, ledger: &Ledger) -> BTreeMap<String, usize> {
 #[test]
 fn nothing_accepted_is_lost_when_servers_and_workers_are_killed() {
     let folder = tempfile::tempdir().unwrap();
-    churn(folder.path(), &["--lease", "3", "--queued", "1000000"], 0);
+    churn(folder.path(), &["--lease", "3", "--queued", QUEUED], 0);
 }
 
 #[test]
@@ -199,6 +205,6 @@ fn nothing_accepted_is_lost_on_postgres_either() {
     };
     let folder = tempfile::tempdir().unwrap();
     let blobs = folder.path().join("blobs");
-    let shared = ["--store", &url, "--blobs", blobs.to_str().unwrap(), "--lease", "3", "--queued", "1000000"];
+    let shared = ["--store", &url, "--blobs", blobs.to_str().unwrap(), "--lease", "3", "--queued", QUEUED];
     churn(folder.path(), &shared, 2);
 }
