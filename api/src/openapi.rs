@@ -63,6 +63,7 @@ const ERRORS: &[(&str, &[&[Code]])] = &[
         ],
     ),
     ("read_file", &[CALLER, &[NotFound, NotFinished, NoResult, Expired, BadRange]]),
+    ("read_input", &[CALLER, &[NotFound, Expired]]),
     ("read_alignment", &[CALLER, &[NotFound, Expired, BadRange]]),
     ("read_engine", &[CALLER, &[EngineStarting]]),
     ("read_inputs", &[CALLER, RAW, &[BadParameter, BadInput, TooLong]]),

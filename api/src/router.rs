@@ -5,7 +5,7 @@ use crate::drop_in::{esm, nim};
 use crate::openapi;
 use crate::page::page;
 use crate::problem::{Problem, render};
-use crate::routes::{engine, events, health, inputs, jobs, read, result};
+use crate::routes::{engine, events, health, input, inputs, jobs, read, result};
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
@@ -52,7 +52,8 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(events::events))
         .routes(routes!(result::result))
         .routes(routes!(result::file))
-        .routes(routes!(result::alignment))
+        .routes(routes!(input::input))
+        .routes(routes!(input::alignment))
         .routes(routes!(engine::engine))
         .routes(routes!(inputs::inputs))
         .routes(routes!(health::live))

@@ -1,4 +1,4 @@
-//! Sending a blob: whole or in part, under an ETag that is its sha256.
+//! Sending under an ETag: a blob, whole or in part, under its sha256, or what was made for the answer.
 
 use crate::app::Server;
 use crate::code::Code;
@@ -88,4 +88,25 @@ async fn copy(mut parts: Parts, sink: &Sink) -> std::result::Result<(), Gone> {
             }
         }
     }
+}
+
+/// Answers with a body of this kind, or 304 if the tag is known.
+pub(crate) fn tagged(
+    headers: &HeaderMap,
+    tag: &str,
+    kind: &'static str,
+    body: impl FnOnce() -> Response,
+) -> Result<Response> {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    let mut response = if known.is_some_and(|known| matches(known, tag)) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut response = body();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        response
+    };
+    let tag = HeaderValue::from_str(tag).map_err(Problem::internal)?;
+    response.headers_mut().insert(header::ETAG, tag);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    Ok(response)
 }

@@ -1,18 +1,17 @@
-//! Results: structures, files, the archive of all, and the alignment that was used.
+//! Results: structures, files, and the archive of all.
 
 use super::parameters::{Path, Query};
-use super::read::matches;
 use crate::app::Server;
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::negotiate::{self, Kind};
 use crate::problem::{Problem, Result};
-use crate::send::{Blob, send};
+use crate::send::{Blob, send, tagged};
 use crate::zip::Member;
 use crate::{stream, zip};
 use ::jobs::{Digest, Job, State as JobState};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -139,26 +138,6 @@ fn archive(server: &Server, headers: &HeaderMap, job: &Job, product: Product) ->
     Ok(response)
 }
 
-fn tagged(
-    headers: &HeaderMap,
-    tag: &str,
-    kind: &'static str,
-    body: impl FnOnce() -> Response,
-) -> Result<Response> {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    let mut response = if known.is_some_and(|known| matches(known, tag)) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let mut response = body();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        response
-    };
-    let tag = HeaderValue::from_str(tag).map_err(Problem::internal)?;
-    response.headers_mut().insert(header::ETAG, tag);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    Ok(response)
-}
-
 /// What saved files of a job begin with.
 fn base(job: &Job) -> String {
     // Safe: an order's name has been made so when it was accepted.
@@ -212,42 +191,4 @@ pub(crate) async fn file(
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     }
     Ok(response)
-}
-
-/// Read the alignment
-///
-/// As it was given (Stockholm as A3M); of a sequence alone, the sequence.
-#[utoipa::path(
-    get,
-    path = "/v1/jobs/{id}/alignment",
-    operation_id = "read_alignment",
-    tag = "results",
-    params(("id" = String, Path, description = "The job's id.")),
-    responses(
-        (status = 200, description = "A3M.", content_type = "text/plain", body = String),
-        (status = 206, description = "A part of it.", content_type = "text/plain", body = String),
-        (status = 304, description = "As in `If-None-Match`.")
-    )
-)]
-pub(crate) async fn alignment(
-    State(server): State<Arc<Server>>,
-    caller: Caller,
-    Path(id): Path,
-    headers: HeaderMap,
-) -> Result<Response> {
-    let job = caller.job(&server, &id).await?;
-    if job.expired {
-        return Err(Problem::new(Code::Expired, "the job's alignment has been removed"));
-    }
-    let order: Order = serde_json::from_value(job.request.clone()).map_err(Problem::internal)?;
-    let kind = "text/plain; charset=utf-8";
-    let Some(alignment) = order.alignment else {
-        let text = format!(">{}\n{}\n", order.name, order.sequence);
-        let tag = format!("\"{}\"", Digest::of(text.as_bytes()));
-        return tagged(&headers, &tag, kind, || text.into_response());
-    };
-    let digest: Digest = alignment.sha256.parse().map_err(Problem::internal)?;
-    let bytes = server.blobs.size(digest).await?;
-    let name = format!("{}.a3m", order.name);
-    send(&server, &headers, Blob { sha256: &alignment.sha256, bytes, kind, name }).await
 }

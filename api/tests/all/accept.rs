@@ -36,6 +36,35 @@ async fn a_job_is_accepted_folded_and_read() {
 }
 
 #[tokio::test]
+async fn the_input_of_a_job_makes_it_again() {
+    let server = Server::with(|_, _| {}, Options::default()).await;
+    let atom = |chain| {
+        format!("ATOM      1  CA  ALA {chain}   1       0.000   0.000   0.000  1.00  0.00           C  \n")
+    };
+    let body = json!({"name": "t1", "sequence": SEQUENCE, "alignment": format!(">q\n{SEQUENCE}\n>a\n{SEQUENCE}\n"),
+        "templates": [{"name": "x.pdb", "structure": atom('B'), "chain": "B"}, {"structure": atom('A')}],
+        "options": {"seed": 7, "max_msa": [512, 1024], "recycle_tolerance": 0.5}, "priority": -3, "max_attempts": 2});
+    let job = server.post("/v1/jobs", body.clone()).await.json();
+    let id = job["id"].as_str().unwrap();
+    let input = server.get(&format!("/v1/jobs/{id}/input")).await.json();
+    for field in ["name", "sequence", "alignment", "priority", "max_attempts"] {
+        assert_eq!(input[field], body[field], "{field}");
+    }
+    assert_eq!(input["templates"][0], body["templates"][0]);
+    assert_eq!(input["templates"][1]["structure"], body["templates"][1]["structure"]);
+    let again = server.post("/v1/jobs", input).await;
+    assert_eq!(again.status, 202, "{}", again.text());
+    let again = again.json()["id"].as_str().unwrap().to_owned();
+    // Alignment, templates and options: what is to be folded is the same to the last byte.
+    let order = |id: &str| server.store.get(id.parse().unwrap());
+    assert_eq!(order(id).await.unwrap().request, order(&again).await.unwrap().request);
+
+    let alone = server.submit("alone").await;
+    let input = server.get(&format!("/v1/jobs/{alone}/input")).await.json();
+    assert_eq!((input.get("alignment"), input.get("templates")), (None, None));
+}
+
+#[tokio::test]
 async fn an_earlier_result_answers_unless_it_may_not() {
     let server = Server::start().await;
     let body = json!({"name": "t1", "sequence": SEQUENCE});

@@ -54,6 +54,7 @@ async fn tenants_see_their_own_jobs_only() {
         ("GET", "/events"),
         ("GET", "/result"),
         ("GET", "/alignment"),
+        ("GET", "/input"),
         ("GET", "/files/x"),
     ] {
         let answer = ask(&server, b, method, &format!("{path}{end}"), json!(null)).await;

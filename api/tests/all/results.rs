@@ -97,7 +97,7 @@ async fn what_expired_is_gone() {
         (&job["expired"], &job["sequence"], &job["state"]),
         (&json!(true), &json!(null), &json!("succeeded"))
     );
-    for part in ["result", "files/report.html", "events", "alignment"] {
+    for part in ["result", "files/report.html", "events", "alignment", "input"] {
         assert_eq!(server.get(&format!("/v1/jobs/{id}/{part}")).await.problem().1, "expired", "{part}");
     }
 }

@@ -19,10 +19,10 @@ test("empty fields of the form leave a job file's options", () => {
   assert.deepEqual(withForm(job, { seed: 9 }, [{ structure: "y" }], "b"), { ...job, name: "b", options: { seed: 9, recycles: 1 }, templates: [{ structure: "x" }, { structure: "y" }] });
 });
 
-test("a job is made again with its own alignment and another seed", () => {
-  const job = { name: "a", sequence: "MKVL", options: { model: "m", recycles: null, recycle_tolerance: 0, seed: 3, num_seeds: 2, max_msa: [4, 5] }, priority: 7 };
-  assert.deepEqual(again(job, 5, ">a\nMKVL\n"), { name: "a", sequence: "MKVL", alignment: ">a\nMKVL\n", options: { ...job.options, seed: 5 }, priority: 7 });
-  assert.ok(!("alignment" in again(job, 5, null)));
+test("a job is made again with all of its input and another seed", () => {
+  const made = { name: "a", sequence: "MKVL", alignment: ">a\nMKVL\n", templates: [{ structure: "x" }], options: { model: "m", seed: 3, num_seeds: 2 }, priority: 7 };
+  assert.deepEqual(again(made, 5), { ...made, options: { model: "m", seed: 5, num_seeds: 2 } });
+  assert.equal(made.options.seed, 3);
   assert.equal(rowsOf(">a\nMK\n>b x>y\nMK\n"), 2);
 });
 

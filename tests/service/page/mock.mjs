@@ -170,9 +170,9 @@ export async function start({ step = 60, key = null, port = 0 } = {}) {
       finished(job);
       return bytes(response, "application/octet-stream", job.files.get(part[1]) ?? refuse(404, "not_found", "expected the name of a file of the result, found another"), `${job.name}_${part[1]}`);
     }],
-    ["GET", /^\/v1\/jobs\/([^/]+)\/alignment$/, ({ part, response }) => {
-      const job = find(part[0]);
-      return bytes(response, "text/plain; charset=utf-8", Buffer.from(job.alignment ?? `>${job.name}\n${job.sequence}\n`), `${job.name}.a3m`);
+    ["GET", /^\/v1\/jobs\/([^/]+)\/input$/, ({ part }) => {
+      const { name, sequence, alignment, templates, options, priority } = find(part[0]);
+      return { name, sequence, ...(alignment ? { alignment } : {}), templates, options, priority };
     }],
   ];
 
@@ -239,7 +239,7 @@ function checked(body, at) {
   if (options.seed > Number.MAX_SAFE_INTEGER - 1000) bad("/options/seed", `: expected 0 to 9007199254740991, found ${options.seed}`);
   (body.templates ?? []).forEach((template, index) => /ATOM/.test(template.structure) || bad(`/templates/${index}/structure`, ": expected atoms, found none", "bad_template"));
   const name = (body.name ?? (body.alignment ? rows(body.alignment)[0].name : "") ?? "").replace(/[^\w.-]/g, "_") || "target";
-  return { name, sequence: sequence.toUpperCase(), alignment: body.alignment ?? null, options, priority: body.priority ?? 0 };
+  return { name, sequence: sequence.toUpperCase(), alignment: body.alignment ?? null, templates: body.templates ?? [], options, priority: body.priority ?? 0 };
 }
 
 function rows(a3m) {

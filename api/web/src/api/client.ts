@@ -68,7 +68,8 @@ export function list(state: string, cursor: string | null, limit: number, signal
 
 export const read = (id: string, signal?: AbortSignal) => json<Job>(job(id), signal ? { signal } : {});
 export const cancel = (id: string) => json<Job>(job(id), { method: "DELETE" });
-export const alignment = async (id: string) => (await request(`${job(id)}/alignment`)).text();
+/** The body that made a job. */
+export const input = (id: string) => json<NewJob>(`${job(id)}/input`);
 export const eventsPath = (id: string) => `${job(id)}/events`;
 export const filePath = (id: string, name: string) => `${job(id)}/files/${encodeURIComponent(name)}`;
 export const file = (id: string, name: string, signal?: AbortSignal) => request(filePath(id, name), signal ? { signal } : {});

@@ -1,21 +1,13 @@
 // The same job with another seed.
 
-import { alignment, submit } from "../api/client.js";
+import { input, submit } from "../api/client.js";
 import type { Job, NewJob } from "../api/types.js";
 import { fresh, h } from "../parts/dom.js";
 import { problemView } from "../parts/problem-view.js";
 import { randomKey } from "../parts/text.js";
 
-/** The body of a job like this one; its alignment is the job's own. */
-export function again(job: Job, seed: number, a3m: string | null): NewJob {
-  return {
-    name: job.name ?? null,
-    sequence: job.sequence ?? null,
-    ...(a3m === null ? {} : { alignment: a3m }),
-    options: { ...job.options, seed },
-    priority: job.priority,
-  };
-}
+/** The body that made a job, alignment and templates included, but for the seed. */
+export const again = (made: NewJob, seed: number): NewJob => ({ ...made, options: { ...made.options, seed } });
 
 /** Null if the job's input is gone. */
 export function rerunView(job: Job, open: (job: Job) => void): HTMLElement | null {
@@ -33,7 +25,7 @@ export function rerunView(job: Job, open: (job: Job) => void): HTMLElement | nul
     failed.replaceChildren();
     button.disabled = true;
     try {
-      const body = again(job, field.valueAsNumber, job.msa_rows ? await alignment(job.id) : null);
+      const body = again(await input(job.id), field.valueAsNumber);
       const text = JSON.stringify(body);
       if (sent && sent !== text) once = randomKey();
       sent = text;
