@@ -24,7 +24,7 @@ impl FromRequestParts<Arc<Server>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self> {
-        let Some(keys) = &server.keys else {
+        let Some(keys) = server.keys.as_ref().filter(|keys| keys.are_wanted()) else {
             if let Some(rate) = server.limits.requests_per_second {
                 server.rates.take(LOCAL, rate, Instant::now())?;
             }

@@ -108,6 +108,8 @@ pub struct Keys {
 #[derive(Debug)]
 struct Loaded {
     by_id: HashMap<String, Arc<Key>>,
+    /// The file is there, or has been.
+    wanted: bool,
     /// Rises with every reading.
     generation: u64,
 }
@@ -120,12 +122,32 @@ impl Keys {
     /// # Errors  `Io`, `Format`.
     pub fn open(path: &Path) -> Result<Self, KeysError> {
         let stamp = stamp(path);
-        let loaded = Loaded { by_id: by_id(file::list(path)?), generation: 1 };
-        Ok(Self {
+        let loaded = Loaded { by_id: by_id(file::list(path)?), wanted: true, generation: 1 };
+        Ok(Self::new(path, loaded, stamp))
+    }
+
+    /// As `open`, but the file may come later: until then everybody is let in.
+    /// # Errors  `Io`, `Format`.
+    pub fn open_or_wait(path: &Path) -> Result<Self, KeysError> {
+        if path.try_exists().unwrap_or(true) {
+            return Self::open(path);
+        }
+        let loaded = Loaded { by_id: HashMap::new(), wanted: false, generation: 1 };
+        Ok(Self::new(path, loaded, None))
+    }
+
+    fn new(path: &Path, loaded: Loaded, stamp: Stamp) -> Self {
+        Self {
             path: path.to_owned(),
             loaded: RwLock::new(loaded),
             looked: Mutex::new((Instant::now(), stamp)),
-        })
+        }
+    }
+
+    /// Whether a caller must show a key. Once it is so it stays so: a file that went away opens no door.
+    pub fn are_wanted(&self) -> bool {
+        self.refresh();
+        self.loaded.read().expect("no holder panics").wanted
     }
 
     /// The key that a token shows, unless it was revoked.
@@ -154,7 +176,7 @@ impl Keys {
     }
 
     /// Reads the file again if it changed. One that cannot be read leaves the keys as they were: a slip of the
-    /// operator's must not lock everybody out.
+    /// operator's must not lock everybody out. But that there is one means that keys are wanted.
     fn refresh(&self) {
         let mut looked = self.looked.lock().expect("no holder panics");
         if looked.0.elapsed() < FRESH {
@@ -169,10 +191,13 @@ impl Keys {
             Ok(keys) => {
                 looked.1 = now;
                 let mut loaded = self.loaded.write().expect("no holder panics");
-                *loaded = Loaded { by_id: by_id(keys), generation: loaded.generation + 1 };
+                *loaded = Loaded { by_id: by_id(keys), wanted: true, generation: loaded.generation + 1 };
                 tracing::info!(keys = loaded.by_id.len(), "keys.read");
             }
-            Err(error) => tracing::error!(%error, "keys.unreadable"),
+            Err(error) => {
+                self.loaded.write().expect("no holder panics").wanted = true;
+                tracing::error!(%error, "keys.unreadable");
+            }
         }
     }
 }
@@ -250,5 +275,27 @@ mod tests {
         assert!(keys.check(&token).is_some());
         assert!(matches!(Keys::open(&path), Err(KeysError::Format { .. })));
         assert!(matches!(add(&path, new("a b", 3)), Err(KeysError::Tenant(_))));
+    }
+
+    #[test]
+    fn a_file_that_comes_later_closes_the_door() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let keys = Keys::open_or_wait(&path).unwrap();
+        let later = || keys.looked.lock().unwrap().0 -= 2 * FRESH;
+        later();
+        assert!(!keys.are_wanted());
+        let (_, token) = add(&path, new("a", 3)).unwrap();
+        later();
+        assert!(keys.are_wanted() && keys.check(&token).is_some() && keys.check("foldry_x.y").is_none());
+        std::fs::remove_file(&path).unwrap();
+        later();
+        assert!(keys.are_wanted() && keys.check(&token).is_some());
+
+        let keys = Keys::open_or_wait(&path).unwrap();
+        std::fs::write(&path, "{").unwrap();
+        keys.looked.lock().unwrap().0 -= 2 * FRESH;
+        assert!(keys.are_wanted());
+        assert!(matches!(Keys::open_or_wait(&path), Err(KeysError::Format { .. })));
     }
 }

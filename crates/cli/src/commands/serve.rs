@@ -22,9 +22,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let shown = given.shown()?;
     let settings = Settings::new(given)?;
     if args.check_config {
-        if let Some(file) = &settings.keys {
-            api::Keys::open(file).map_err(crate::failure::bad_input)?;
-        }
+        settings.keys.open()?;
         print!("{shown}");
         return Ok(());
     }

@@ -19,7 +19,7 @@ use work::Times;
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     logs::begin(settings.log);
     let mut stop = Stop::listen()?;
-    let keys = settings.keys.as_deref().map(api::Keys::open).transpose().map_err(bad_input)?;
+    let keys = Some(settings.keys.open()?);
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| bad_input(format!("--listen {}: {error}", settings.listen)))?;

@@ -30,6 +30,26 @@ pub enum BlobPlace {
     S3(String),
 }
 
+/// Where API keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysFile {
+    /// Named, so it must be there.
+    Given(PathBuf),
+    /// In the data folder, perhaps: until it is there, everybody is let in.
+    Usual(PathBuf),
+}
+
+impl KeysFile {
+    /// # Errors  bad input: the file cannot be read.
+    pub fn open(&self) -> anyhow::Result<api::Keys> {
+        match self {
+            Self::Given(file) => api::Keys::open(file),
+            Self::Usual(file) => api::Keys::open_or_wait(file),
+        }
+        .map_err(bad_input)
+    }
+}
+
 /// A server's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -37,7 +57,7 @@ pub struct Settings {
     pub data: PathBuf,
     pub store: StorePlace,
     pub blobs: BlobPlace,
-    pub keys: Option<PathBuf>,
+    pub keys: KeysFile,
     pub workers: u32,
     pub offer: Offer,
     pub drain: Duration,
@@ -82,9 +102,10 @@ impl Settings {
             Some(url) if url.starts_with("s3://") => BlobPlace::S3(url),
             Some(folder) => BlobPlace::Folder(folder.into()),
         };
-        let keys = given.keys.or_else(|| Some(data.join(KEYS)).filter(|file| file.exists()));
+        let keys = given.keys.map_or_else(|| KeysFile::Usual(data.join(KEYS)), KeysFile::Given);
+        let without = matches!(&keys, KeysFile::Usual(file) if !file.exists());
         let listen = given.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-        if keys.is_none() && !listen.ip().is_loopback() && !given.open.unwrap_or(false) {
+        if without && !listen.ip().is_loopback() && !given.open.unwrap_or(false) {
             return Err(bad_input(format!(
                 "--listen {listen}: expected API keys (`foldry keys add`) or --open, as other machines can reach this address"
             )));
@@ -202,7 +223,10 @@ mod tests {
         assert!(Settings::new(open).is_ok());
         std::fs::write(folder.path().join(KEYS), "").unwrap();
         let keyed = Settings::new(given("0.0.0.0:80", folder.path())).unwrap();
-        assert_eq!(keyed.keys, Some(folder.path().join(KEYS)));
+        assert_eq!(keyed.keys, KeysFile::Usual(folder.path().join(KEYS)));
+        assert!(keyed.keys.open().is_err(), "an empty file is none of keys");
+        let named = KeysFile::Given(folder.path().join("other.json"));
+        assert!(named.open().unwrap_err().to_string().contains("other.json"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ const QUEUED: &str = "40";
 fn body(number: usize, alignment: &str) -> Value {
     // Each its own seed, so that none is answered from another's result.
     let options = json!({"seed": number, "recycles": number % 3});
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         return json!({"name": "c", "alignment": alignment, "options": options, "max_attempts": 20});
     }
     json!({"name": "c", "sequence": "MKTAYIAKQRQISFVKSHFSRQ", "options": options, "max_attempts": 20})
