@@ -19,9 +19,11 @@ mod ipa;
 mod layers;
 mod model;
 pub mod names;
+mod outputs;
 mod pair_stack;
 #[cfg(test)]
 mod parity;
+mod predict;
 mod recycling;
 mod segments;
 mod structure_module;
@@ -34,7 +36,9 @@ pub use config::Config;
 pub use dropout::{Draw, Dropout};
 pub use error::Error;
 pub use evoformer::{Block, Stack};
-pub use model::{Model, Outputs, PassDone, PredictOptions, Prediction, Previous, Step};
+pub use model::Model;
+pub use outputs::{Outputs, Prediction, Previous};
+pub use predict::{PassDone, PredictOptions, Step};
 pub use structure_module::StructureOutput;
 pub use taps::Taps;
 

@@ -1,19 +1,20 @@
 //! The whole network: one pass, and the passes of recycling. AF2 Suppl. Alg. 2.
 
 use crate::config::Config;
-use crate::convert::{tensor, triples, values, with_values};
+use crate::convert::tensor;
 use crate::evoformer::{Block, Stack};
-use crate::heads::{Heads, Logits};
+use crate::heads::Heads;
 use crate::input::{ExtraEmbedder, InputEmbedder};
 use crate::layers::Linear;
+use crate::outputs::{Outputs, Previous};
 use crate::recycling::RecyclingEmbedder;
-use crate::structure_module::{StructureModule, StructureOutput};
+use crate::structure_module::StructureModule;
 use crate::taps::Taps;
 use crate::template::TemplateEmbedder;
 use crate::torsion_rows::TorsionRows;
-use crate::{Error, Result, confidence};
+use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use features::{FeatureSet, ModelInput};
+use features::ModelInput;
 use nn::{Params, ops};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -46,95 +47,6 @@ pub(crate) struct Given {
     /// Template torsions `[t, r, 57]`, if they become rows.
     torsions: Option<Tensor>,
 }
-
-/// What one pass hands to the next; without gradient.
-#[derive(Clone)]
-pub struct Previous {
-    /// `[r, c_m]`.
-    pub msa_first_row: Tensor,
-    /// `[r, r, c_z]`.
-    pub pair: Tensor,
-    /// `[r, 37, 3]`, Å.
-    pub positions: Tensor,
-}
-
-/// Everything one pass gives.
-pub struct Outputs {
-    /// `[s, r, c_m]`, without template rows.
-    pub msa: Tensor,
-    /// `[r, c_m]`.
-    pub msa_first_row: Tensor,
-    /// `[r, r, c_z]`.
-    pub pair: Tensor,
-    /// `[r, c_s]`.
-    pub single: Tensor,
-    /// Frames, torsions, atoms.
-    pub structure: StructureOutput,
-    /// Heads.
-    pub logits: Logits,
-}
-
-/// How to predict.
-pub struct PredictOptions {
-    /// Passes after the first.
-    pub recycles: usize,
-    /// Stop when Cα–Cα distances change less than this, Å; 0 = never.
-    pub tolerance: f64,
-}
-
-/// Where a prediction is.
-pub struct Step {
-    /// Pass, from 0.
-    pub pass: usize,
-    /// Passes planned.
-    pub passes: usize,
-    /// Blocks done in this pass.
-    pub block: usize,
-    /// Blocks of a pass.
-    pub blocks: usize,
-    /// Present once a pass is complete.
-    pub finished: Option<PassDone>,
-}
-
-/// What a complete pass found.
-pub struct PassDone {
-    /// Mean pLDDT over residues, 0–100.
-    pub mean_plddt: f32,
-    /// Predicted TM-score.
-    pub ptm: Option<f32>,
-    /// Change of Cα–Cα distances since the pass before, Å.
-    pub change: f32,
-}
-
-/// A predicted structure with confidences.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Prediction {
-    /// Å; zero for atoms a residue does not have.
-    pub positions: Vec<[[f32; 3]; 37]>,
-    /// Which atoms exist.
-    pub mask: Vec<[bool; 37]>,
-    /// 0–100.
-    pub plddt: Vec<f32>,
-    /// Expected aligned error `[r][r]`, Å, row-major.
-    pub pae: Option<Vec<f32>>,
-    /// The largest value `pae` can take, Å.
-    pub max_pae: Option<f32>,
-    /// Predicted TM-score.
-    pub ptm: Option<f32>,
-    /// Passes done.
-    pub passes: usize,
-}
-
-impl Prediction {
-    /// Mean confidence over residues, 0–100.
-    pub fn mean_plddt(&self) -> f32 {
-        let sum: f64 = self.plddt.iter().map(|&p| f64::from(p)).sum();
-        (sum / self.plddt.len().max(1) as f64) as f32
-    }
-}
-
-/// Told after every block; `Break` stops the prediction.
-type Watch<'a> = &'a mut dyn FnMut(&Step) -> ControlFlow<()>;
 
 impl Model {
     /// A network of these sizes with parameters by our names. `stacks` is what the matrices of the Evoformer,
@@ -351,140 +263,4 @@ impl Model {
         let logits = self.heads.forward(&msa, &pair, &single, &structure.single)?;
         Ok(Outputs { msa, msa_first_row, pair, single, structure, logits })
     }
-
-    /// Runs all passes and keeps the last. Every pass reads its own samples, or the last there are.
-    ///
-    /// # Errors  [`Error::Stopped`] if `watch` breaks; otherwise as [`Model::pass`].
-    pub fn predict(
-        &self,
-        features: &FeatureSet,
-        options: &PredictOptions,
-        watch: Watch<'_>,
-    ) -> Result<Prediction> {
-        let sample =
-            features.samples.first().ok_or_else(|| Error::Features("expected samples, got none".into()))?;
-        let (mask, passes) = (sample.seq_mask.to_vec(), options.recycles + 1);
-        let mut previous = self.nothing_before(sample.num_res())?;
-        let available = features.samples.len() / features.num_ensemble.max(1);
-        for pass in 0..passes {
-            let samples = features.recycle(pass.min(available.max(1) - 1));
-            let blocks = self.config.blocks() * samples.len();
-            let mut count = 0;
-            let mut tick = |_| {
-                count += 1;
-                watch(&Step { pass, passes, block: count, blocks, finished: None })
-            };
-            let before = previous.positions.clone();
-            let outputs = self.pass(samples, previous, &Taps::off(), &mut tick)?;
-            let mut prediction = self.prediction(&outputs, &mask)?;
-            prediction.passes = pass + 1;
-            let next = outputs.previous();
-            let change = distance_change(&before, &next.positions, &mask)?;
-            let mean_plddt = weighted_mean(&prediction.plddt, &mask);
-            let finished = Some(PassDone { mean_plddt, ptm: prediction.ptm, change });
-            let stop = watch(&Step { pass, passes, block: blocks, blocks, finished }).is_break();
-            let settled = pass > 0 && f64::from(change) < options.tolerance;
-            if pass + 1 == passes || settled {
-                nn::cpu::release_scratch();
-                return Ok(prediction);
-            }
-            if stop {
-                return Err(Error::Stopped);
-            }
-            previous = next;
-        }
-        unreachable!("the last pass returns")
-    }
-
-    /// Structure and confidences of a pass.
-    pub fn prediction(&self, outputs: &Outputs, seq_mask: &[f32]) -> Result<Prediction> {
-        let r = seq_mask.len();
-        let positions = triples(&values(&outputs.structure.atom37)?);
-        let exists = values(&outputs.structure.atom37_mask)?;
-        let lddt = match (&outputs.logits.predicted_lddt, &self.config.heads.predicted_lddt) {
-            (Some(logits), Some(head)) => confidence::plddt(&values(logits)?, head.num_bins),
-            _ => vec![0.0; r],
-        };
-        let aligned =
-            match (&outputs.logits.predicted_aligned_error, &self.config.heads.predicted_aligned_error) {
-                (Some(logits), Some(head)) => {
-                    let (bins, max) = (head.num_bins, head.max_error_bin);
-                    // Read where they lie: a copy would be the largest thing held at this point.
-                    Some(with_values(logits, |logits| {
-                        let ptm = confidence::predicted_tm(logits, bins, max, seq_mask);
-                        (confidence::expected_aligned_error(logits, bins, max), ptm)
-                    })?)
-                }
-                _ => None,
-            };
-        let (pae, max_pae, ptm) = match aligned {
-            Some(((pae, max), ptm)) => (Some(pae), Some(max), Some(ptm)),
-            None => (None, None, None),
-        };
-        Ok(Prediction {
-            positions: (0..r).map(|i| std::array::from_fn(|a| positions[i * 37 + a])).collect(),
-            mask: (0..r).map(|i| std::array::from_fn(|a| exists[i * 37 + a] != 0.0)).collect(),
-            plddt: lddt,
-            pae,
-            max_pae,
-            ptm,
-            passes: 1,
-        })
-    }
-}
-
-impl Outputs {
-    /// The same on `device`; gradients pass through.
-    ///
-    /// # Errors  If a copy fails.
-    pub fn to_device(&self, device: &Device) -> Result<Self> {
-        let to = |t: &Tensor| t.to_device(device);
-        let head = |t: &Option<Tensor>| t.as_ref().map(to).transpose();
-        let (s, l) = (&self.structure, &self.logits);
-        Ok(Self {
-            msa: to(&self.msa)?,
-            msa_first_row: to(&self.msa_first_row)?,
-            pair: to(&self.pair)?,
-            single: to(&self.single)?,
-            structure: StructureOutput {
-                single: to(&s.single)?,
-                traj: to(&s.traj)?,
-                angles: to(&s.angles)?,
-                unnormalized_angles: to(&s.unnormalized_angles)?,
-                frames_rotation: to(&s.frames_rotation)?,
-                frames_translation: to(&s.frames_translation)?,
-                atom14: to(&s.atom14)?,
-                atom37: to(&s.atom37)?,
-                atom37_mask: to(&s.atom37_mask)?,
-            },
-            logits: Logits {
-                distogram: head(&l.distogram)?,
-                masked_msa: head(&l.masked_msa)?,
-                experimentally_resolved: head(&l.experimentally_resolved)?,
-                predicted_lddt: head(&l.predicted_lddt)?,
-                predicted_aligned_error: head(&l.predicted_aligned_error)?,
-            },
-        })
-    }
-
-    /// What the next pass recycles.
-    pub fn previous(&self) -> Previous {
-        Previous {
-            msa_first_row: self.msa_first_row.detach(),
-            pair: self.pair.detach(),
-            positions: self.structure.atom37.detach(),
-        }
-    }
-}
-
-fn distance_change(before: &Tensor, after: &Tensor, mask: &[f32]) -> Result<f32> {
-    let alpha = |positions: &Tensor| -> Result<Vec<[f32; 3]>> {
-        Ok(triples(&values(&positions.narrow(1, chem::atoms::CA, 1)?)?))
-    };
-    Ok(confidence::self_distance_change(&alpha(before)?, &alpha(after)?, mask))
-}
-
-fn weighted_mean(x: &[f32], weights: &[f32]) -> f32 {
-    let total: f32 = weights.iter().sum();
-    if total == 0.0 { 0.0 } else { x.iter().zip(weights).map(|(x, w)| x * w).sum::<f32>() / total }
 }

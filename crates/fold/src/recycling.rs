@@ -5,7 +5,7 @@ use crate::Result;
 use crate::config::{Bins, Config};
 use crate::convert::{distance_bins, distance_bins_of, from_vec, triples, values};
 use crate::layers::{Linear, Norm};
-use crate::model::Previous;
+use crate::outputs::Previous;
 use candle_core::Tensor;
 use nn::{Params, ops};
 

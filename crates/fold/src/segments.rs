@@ -2,7 +2,8 @@
 
 use crate::dropout::Dropout;
 use crate::evoformer::Block;
-use crate::model::{Model, Outputs, Previous};
+use crate::model::Model;
+use crate::outputs::{Outputs, Previous};
 use crate::taps::Taps;
 use crate::{Error, Result};
 use candle_core::Tensor;

@@ -7,7 +7,7 @@ use super::report::Report;
 use crate::Result;
 use crate::convert::{distance_bins, from_vec, triples, values};
 use crate::input::{ExtraEmbedder, InputEmbedder};
-use crate::model::Previous;
+use crate::outputs::Previous;
 use crate::recycling::RecyclingEmbedder;
 use candle_core::{Device, Tensor};
 

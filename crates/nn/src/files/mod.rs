@@ -15,6 +15,7 @@ mod mutate;
 mod npy;
 pub mod npz;
 mod pickle;
+mod pickle_build;
 mod pickle_value;
 pub mod safetensors;
 mod strided;

@@ -4,15 +4,12 @@
 //! `torch.save` emits for nested dicts of tensors, protocols 2 to 5; a name outside [`Global`] is refused.
 
 use super::FileError;
-use super::error::clip;
-use super::pickle_value::{Global, Id, Storage, Value, View};
+use super::pickle_value::{Id, Value};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Values one pickle may make; a full AlphaFold checkpoint has about 60,000.
 const MAX_VALUES: usize = 2_000_000;
-/// Axes a tensor may have.
-const MAX_AXES: usize = 32;
 
 /// An unpickled document.
 pub(crate) struct Document {
@@ -35,19 +32,19 @@ pub(crate) fn load(file: &str, entry: &str, data: &[u8]) -> Result<Document, Fil
     machine.run()
 }
 
-struct Machine<'a> {
-    file: &'a str,
-    entry: &'a str,
+pub(super) struct Machine<'a> {
+    pub(super) file: &'a str,
+    pub(super) entry: &'a str,
     data: &'a [u8],
     at: usize,
     values: Vec<Value>,
-    stack: Vec<Id>,
+    pub(super) stack: Vec<Id>,
     /// Heights of the stack at each open MARK.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
 
-type Outcome<T> = Result<T, FileError>;
+pub(super) type Outcome<T> = Result<T, FileError>;
 
 impl<'a> Machine<'a> {
     fn run(mut self) -> Outcome<Document> {
@@ -219,7 +216,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn set(&mut self, items: &[Id]) -> Outcome<()> {
+    pub(super) fn set(&mut self, items: &[Id]) -> Outcome<()> {
         let dict = self.top()?;
         let (pairs, rest) = items.as_chunks::<2>();
         if !rest.is_empty() {
@@ -235,114 +232,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn global(&mut self, module: &str, name: &str) -> Outcome<()> {
-        match Global::named(module, name) {
-            Some(global) => self.push(Value::Global(global)),
-            None => Err(FileError::Refused {
-                file: self.file.into(),
-                entry: self.entry.into(),
-                global: clip(&format!("{module}.{name}")),
-            }),
-        }
-    }
-
-    /// `("storage", TYPE, KEY, LOCATION, COUNT)`.
-    fn persistent(&mut self) -> Outcome<()> {
-        let id = self.pop()?;
-        let items = self.items(id)?;
-        let [tag, dtype, key, _, count] = items[..] else {
-            return Err(self.bad("a storage of five parts", format!("{} parts", items.len())));
-        };
-        match (self.get(tag), self.get(dtype), self.get(key), self.get(count)) {
-            (
-                Value::Text(tag),
-                Value::Global(Global::Storage(dtype)),
-                Value::Text(key),
-                Value::Int(count @ 0..),
-            ) if &*tag == "storage" => {
-                let storage = Storage { dtype, key, count: count as usize };
-                self.push(Value::Storage(storage))
-            }
-            (_, dtype, key, count) => {
-                let found = format!("{}, {}, {}", dtype.kind(), key.kind(), count.kind());
-                Err(self.bad("a storage's type, key and size", found))
-            }
-        }
-    }
-
-    fn reduce(&mut self) -> Outcome<()> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let arguments = self.items(arguments)?;
-        let Value::Global(function) = self.get(function) else {
-            let kind = self.get(function).kind();
-            return Err(self.bad("a known class to make", kind));
-        };
-        match (function, &arguments[..]) {
-            (Global::OrderedDict, []) => self.push(Value::Dict(Vec::new())),
-            (Global::OrderedDict, &[pairs]) => {
-                let mut all = Vec::new();
-                for pair in self.items(pairs)? {
-                    all.extend(self.items(pair)?);
-                }
-                self.push(Value::Dict(Vec::new()))?;
-                self.set(&all)
-            }
-            (Global::RebuildParameter, &[tensor, ..]) => match self.get(tensor) {
-                Value::Tensor(_) => {
-                    self.stack.push(tensor);
-                    Ok(())
-                }
-                other => Err(self.bad("a tensor as parameter", other.kind())),
-            },
-            (Global::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
-                let Value::Storage(storage) = self.get(storage) else {
-                    let kind = self.get(storage).kind();
-                    return Err(self.bad("a storage for the tensor", kind));
-                };
-                let view = View {
-                    storage,
-                    offset: self.size(offset)?,
-                    shape: self.sizes(shape)?,
-                    strides: self.sizes(strides)?,
-                };
-                if view.shape.len() != view.strides.len() {
-                    return Err(self.bad("a stride for each axis", format!("{view:?}")));
-                }
-                self.push(Value::Tensor(view))
-            }
-            (function, arguments) => {
-                Err(self.bad("a call torch makes", format!("{function:?} of {}", arguments.len())))
-            }
-        }
-    }
-
-    /// Python attributes set on a dict (torch's `_metadata`) say nothing about tensors.
-    fn build(&mut self) -> Outcome<()> {
-        self.pop()?;
-        let target = self.top()?;
-        match self.get(target) {
-            Value::Dict(_) => Ok(()),
-            other => Err(self.bad("attributes of a dict", format!("of {}", other.kind()))),
-        }
-    }
-
-    fn size(&self, id: Id) -> Outcome<usize> {
-        match self.get(id) {
-            Value::Int(value @ 0..) => Ok(value as usize),
-            Value::Int(value) => Err(self.bad("a size", format!("{value}"))),
-            other => Err(self.bad("a size", other.kind())),
-        }
-    }
-
-    fn sizes(&self, id: Id) -> Outcome<Vec<usize>> {
-        let items = self.items(id)?;
-        if items.len() > MAX_AXES {
-            return Err(self.bad(&format!("at most {MAX_AXES} axes"), format!("{}", items.len())));
-        }
-        items.into_iter().map(|id| self.size(id)).collect()
-    }
-
-    fn items(&self, id: Id) -> Outcome<Vec<Id>> {
+    pub(super) fn items(&self, id: Id) -> Outcome<Vec<Id>> {
         match &self.values[id as usize] {
             Value::Items(items) => Ok(items.clone()),
             other => Err(self.bad("a list or tuple", other.kind())),
@@ -350,7 +240,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A copy of a value; of a container only its kind, never its content.
-    fn get(&self, id: Id) -> Value {
+    pub(super) fn get(&self, id: Id) -> Value {
         match &self.values[id as usize] {
             Value::Items(_) => Value::Items(Vec::new()),
             Value::Dict(_) => Value::Dict(Vec::new()),
@@ -358,7 +248,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn push(&mut self, value: Value) -> Outcome<()> {
+    pub(super) fn push(&mut self, value: Value) -> Outcome<()> {
         if self.values.len() >= MAX_VALUES {
             return Err(FileError::limit(self.file, self.entry, "values", MAX_VALUES as u64));
         }
@@ -371,13 +261,13 @@ impl<'a> Machine<'a> {
         self.marks.last().copied().unwrap_or(0)
     }
 
-    fn pop(&mut self) -> Outcome<Id> {
+    pub(super) fn pop(&mut self) -> Outcome<Id> {
         let top = self.top()?;
         self.stack.pop();
         Ok(top)
     }
 
-    fn top(&self) -> Outcome<Id> {
+    pub(super) fn top(&self) -> Outcome<Id> {
         match self.stack.last() {
             Some(&top) if self.stack.len() > self.floor() => Ok(top),
             _ => Err(self.bad("a value on the stack", "none")),
@@ -425,7 +315,7 @@ impl<'a> Machine<'a> {
         Ok(String::from_utf8_lossy(&rest[..end]).into_owned())
     }
 
-    fn bad(&self, expected: &str, found: impl Into<String>) -> FileError {
+    pub(super) fn bad(&self, expected: &str, found: impl Into<String>) -> FileError {
         let place = format!("{} at byte {}", self.entry, self.at);
         FileError::entry(self.file, &place, expected, found)
     }
