@@ -84,7 +84,7 @@ async fn a_submitted_job_is_seen_and_what_is_in_it_is_not() {
         ("http.request.method", "POST"),
         ("http.route", "/v1/jobs"),
         ("http.response.status_code", "202"),
-        ("foldry.job.id", &id),
+        ("foldry.job.id", id.as_str()),
     ] {
         assert_eq!(attribute(&posted, name).as_deref(), Some(wanted), "{posted:#}");
     }

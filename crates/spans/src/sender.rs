@@ -33,20 +33,17 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let uri: Uri = text.parse().map_err(|_| EndpointError("something else"))?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        let Some(scheme @ ("http" | "https")) = uri.scheme_str() else {
             return Err(EndpointError("no http:// or https:// in front"));
-        }
-        match uri.authority() {
-            None => return Err(EndpointError("no host")),
-            Some(host) if host.as_str().contains('@') => {
-                return Err(EndpointError("a user's name before the host"));
-            }
-            Some(_) => {}
+        };
+        let host = uri.authority().ok_or(EndpointError("no host"))?;
+        if host.as_str().contains('@') {
+            return Err(EndpointError("a user's name before the host"));
         }
         if uri.query().is_some() {
             return Err(EndpointError("a query behind it"));
         }
-        Ok(Self(format!("{}/v1/traces", text.trim_end_matches('/'))))
+        Ok(Self(format!("{scheme}://{host}{}/v1/traces", uri.path().trim_end_matches('/'))))
     }
 }
 
@@ -166,7 +163,7 @@ impl Sender {
     fn post(&mut self, agent: &Agent, batch: &[Ended], patience: Duration) {
         let request = agent.post(&self.url).header("content-type", "application/json");
         let request = request.config().timeout_global(Some(patience)).build();
-        let answer = request.send(json::body(batch, &self.instance));
+        let answer = request.send(&json::body(batch, &self.instance));
         let why = match answer {
             Ok(answer) if answer.status().is_success() => None,
             Ok(answer) => Some(format!("the collector answers {}", answer.status().as_u16())),

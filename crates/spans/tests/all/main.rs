@@ -60,7 +60,7 @@ fn unwell(url: &str) -> u64 {
     let began = Instant::now();
     spans.close(Duration::from_secs(2));
     let closed = began.elapsed();
-    assert!(closed < Duration::from_millis(2500), "the end took {closed:?}");
+    assert!(closed < Duration::from_millis(2900), "the end took {closed:?}");
     spans.dropped().unwrap()
 }
 
