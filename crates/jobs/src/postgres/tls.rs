@@ -10,11 +10,13 @@ pub(super) fn check(connect: &PgConnectOptions, place: &str) -> Result<()> {
     // The URL as it was understood, variables of the environment (PGSSLROOTCERT) included.
     let url = connect.to_url_lossy();
     let Some((_, root)) = url.query_pairs().find(|(name, _)| name == "sslrootcert") else { return Ok(()) };
+    // It is written as it is shown to people.
+    let root = root.strip_prefix("file: ").unwrap_or(&root);
     let mode = match connect.get_ssl_mode() {
         PgSslMode::VerifyFull | PgSslMode::VerifyCa => {
             // The certificate itself may stand where its file's name does.
             if !root.contains("-----BEGIN")
-                && let Err(error) = std::fs::metadata(&*root)
+                && let Err(error) = std::fs::metadata(root)
             {
                 let found = format!("{root}: {error}");
                 return Err(Error::damaged(place.as_ref(), "a file of certificates as sslrootcert", found));
