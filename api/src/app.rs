@@ -31,6 +31,8 @@ pub struct App {
     pub limits: Limits,
     /// Counters, shared with the [`Metered`](crate::Metered) store.
     pub metrics: Arc<Metrics>,
+    /// Where a span of each request goes.
+    pub spans: spans::Spans,
     /// The folder with database and blobs, whose disk is watched.
     pub data: PathBuf,
 }
@@ -43,6 +45,7 @@ pub(crate) struct Server {
     pub(crate) keys: Option<Keys>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) spans: spans::Spans,
     pub(crate) disk: Disk,
     pub(crate) follow: Follow,
     pub(crate) budget: Budget,
@@ -72,6 +75,7 @@ impl Server {
             keys: app.keys,
             limits: app.limits,
             metrics: app.metrics,
+            spans: app.spans,
             follow,
         })
     }

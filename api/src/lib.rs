@@ -12,6 +12,7 @@
 //! | `body`, `budget` | bodies, with limits of size, time, ratio and memory |
 //! | `follow`, `stream`, `send`, `zip` | waiting for changes, and bodies that are made while they are sent |
 //! | `caller`, `keys`, `rate` | who asks, and how often |
+//! | `trace` | a span of each request, for a collector |
 //! | `webhooks` | telling others that a job ended |
 //! | `drop_in` | routes of other services |
 //! | `page` | the page, embedded |
@@ -44,6 +45,7 @@ mod serve;
 mod shapes;
 mod stall;
 mod stream;
+mod trace;
 mod view;
 mod webhooks;
 mod zip;

@@ -94,7 +94,10 @@ impl From<jobs::Error> for Problem {
             jobs::Error::Busy(_) => {
                 Self::new(Code::StoreBusy, "the database is locked by another program").retry_after(5)
             }
-            jobs::Error::Contended(_) | jobs::Error::Unavailable { .. } | jobs::Error::Remote { .. } => {
+            jobs::Error::Contended(_)
+            | jobs::Error::Unavailable { .. }
+            | jobs::Error::Untrusted { .. }
+            | jobs::Error::Remote { .. } => {
                 tracing::warn!(%error, "http.store");
                 Self::new(Code::StoreBusy, "the store cannot be reached or is changed by others")
                     .retry_after(5)

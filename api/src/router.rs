@@ -6,11 +6,13 @@ use crate::openapi;
 use crate::page::page;
 use crate::problem::{Problem, render};
 use crate::routes::{engine, events, health, input, inputs, jobs, read, result};
+use crate::trace::Trace;
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use spans::Spans;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -26,7 +28,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// # Panics  outside of a tokio runtime, and if an origin of the limits is no header value.
 pub fn router(app: App) -> Router {
     let server = Server::new(app);
-    let cors = cors(&server.limits.origins);
+    let (cors, spans) = (cors(&server.limits.origins), server.spans.clone());
     let (router, described) = described().split_for_parts();
     let document = openapi::text(described);
     let document = move || async move { ([(header::CONTENT_TYPE, "application/json")], document) };
@@ -40,7 +42,7 @@ pub fn router(app: App) -> Router {
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
             Problem::internal(text).into_response()
         }))
-        .layer(from_fn(around))
+        .layer(from_fn_with_state(spans, around))
 }
 
 /// The routes with their descriptions.
@@ -65,14 +67,15 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(esm::cif))
 }
 
-/// Ids in and out, errors' bodies, headers for browsers, and a line in the log.
-async fn around(request: Request, next: Next) -> Response {
+/// Ids in and out, errors' bodies, headers for browsers, a line in the log, and a span.
+async fn around(State(spans): State<Spans>, request: Request, next: Next) -> Response {
     let given = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_plain(id));
     let id = given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
     let (began, method) = (Instant::now(), request.method().clone());
     // The route, not the address: ids are of interest to nobody, and queries could hold anything.
     let route =
         request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let trace = Trace::begin(&spans, &request, &route, &id);
     let span = tracing::info_span!("http", request_id = id);
     let response = next.run(request).instrument(span.clone()).await;
     let _in = span.enter();
@@ -80,6 +83,7 @@ async fn around(request: Request, next: Next) -> Response {
     let mut response = render(response, &id);
     let (status, ms) = (response.status().as_u16(), began.elapsed().as_secs_f64() * 1e3);
     tracing::info!(%method, route, status, code, ms, "http.done");
+    trace.end(&response, code);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);

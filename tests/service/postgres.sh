@@ -5,6 +5,8 @@
 #
 # The command sees
 #   FOLDRY_TEST_POSTGRES         URL of a server that stays up
+#   FOLDRY_TEST_POSTGRES_CA      folder with ca.pem, which signed that server's certificate for 127.0.0.1, and other.pem, which
+#                                did not. The URLs say sslmode=disable, as some tests look into what is sent.
 #   FOLDRY_TEST_POSTGRES_MORTAL  URL of another, which a test may kill
 #   FOLDRY_TEST_POSTGRES_CTL     program: `kill` (as by a power cut: SIGKILL to all of its processes) or `start` for that one
 #   FOLDRY_TEST_S3               endpoint with a bucket `foldry-test`, if there is an S3 server to run: moto's
@@ -12,7 +14,7 @@
 #                                and S3RVER names its executable (3.7 answers `bytes=0-0` with the whole object, so one
 #                                test fails there). Tests of S3 fail without a server.
 # Fails if the command fails, and if it left no table in the first: then it tested nothing there.
-# Needs Debian's `postgresql` or its like; PG_BIN names the folder of initdb and postgres. FSYNC=off is faster.
+# Needs `openssl` and Debian's `postgresql` or its like; PG_BIN names the folder of initdb and postgres. FSYNC=off is faster.
 set -eu
 
 if [ $# -eq 0 ]; then
@@ -51,9 +53,9 @@ trap 'exit 130' INT TERM
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
-start() { # NAME PORT
+start() { # NAME PORT [OPTIONS]
     cd_free $as "$bin/pg_ctl" -D "$folder/$1" -l "$folder/$1.log" -w -t 60 \
-        -o "-p $2 -h 127.0.0.1 -k $folder -c fsync=${FSYNC:-on} -c max_connections=200 -c autovacuum_naptime=5s" \
+        -o "-p $2 -h 127.0.0.1 -k $folder -c fsync=${FSYNC:-on} -c max_connections=200 -c autovacuum_naptime=5s ${3:-}" \
         start >/dev/null || { cat "$folder/$1.log" >&2; exit 1; }
 }
 
@@ -62,8 +64,23 @@ echo secret >"$folder/password"
 cd_free $as "$bin/initdb" -D "$folder/steady" -U foldry --pwfile="$folder/password" -A scram-sha-256 -E UTF8 --locale=C \
     >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
 cd_free $as cp -a "$folder/steady" "$folder/mortal"
+
+# An authority, a stranger, and the server's key and certificate.
+mkdir "$folder/tls"
+for name in ca other; do
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$name" \
+        -keyout "$folder/tls/$name.key" -out "$folder/tls/$name.pem" 2>>"$folder/tls.log"
+done || { cat "$folder/tls.log" >&2; exit 1; }
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=127.0.0.1" \
+    -keyout "$folder/server.key" -out "$folder/tls/server.csr" 2>>"$folder/tls.log" || { cat "$folder/tls.log" >&2; exit 1; }
+echo "subjectAltName=IP:127.0.0.1" >"$folder/tls/server.ext"
+openssl x509 -req -in "$folder/tls/server.csr" -CA "$folder/tls/ca.pem" -CAkey "$folder/tls/ca.key" -CAcreateserial -days 2 \
+    -extfile "$folder/tls/server.ext" -out "$folder/server.pem" 2>>"$folder/tls.log" || { cat "$folder/tls.log" >&2; exit 1; }
+chmod 600 "$folder/server.key"
+[ -z "$as" ] || chown "$user" "$folder/server.key" "$folder/server.pem"
+
 steady=$(free_port)
-start steady "$steady"
+start steady "$steady" "-c ssl=on -c ssl_cert_file=$folder/server.pem -c ssl_key_file=$folder/server.key"
 mortal=$(free_port)
 start mortal "$mortal"
 
@@ -121,10 +138,10 @@ EOF
 chmod 755 "$folder/ctl"
 chmod 755 "$folder"
 
-url() { echo "postgres://foldry:secret@127.0.0.1:$1/postgres"; }
+url() { echo "postgres://foldry:secret@127.0.0.1:$1/postgres?sslmode=disable"; }
 status=0
 FOLDRY_TEST_POSTGRES=$(url "$steady") FOLDRY_TEST_POSTGRES_MORTAL=$(url "$mortal") \
-    FOLDRY_TEST_POSTGRES_CTL=$folder/ctl "$@" || status=$?
+    FOLDRY_TEST_POSTGRES_CA=$folder/tls FOLDRY_TEST_POSTGRES_CTL=$folder/ctl "$@" || status=$?
 [ $status -eq 0 ] || exit $status
 
 tables=$(PGPASSWORD=secret "$bin/psql" -h 127.0.0.1 -p "$steady" -U foldry -d postgres -Atc \

@@ -65,7 +65,7 @@ impl Metrics {
     }
 
     /// All numbers.
-    pub(crate) fn text(&self, stats: &Stats, disk_free: Option<u64>) -> String {
+    pub(crate) fn text(&self, stats: &Stats, disk_free: Option<u64>, spans_dropped: Option<u64>) -> String {
         let mut out = String::new();
         let head = |out: &mut String, name: &str, kind: &str, help: &str| {
             // Writing to a string does not fail.
@@ -101,6 +101,10 @@ impl Metrics {
         if let Some(free) = disk_free {
             head(&mut out, "fold_disk_free_bytes", "gauge", "Free on the data's disk.");
             let _ = writeln!(out, "fold_disk_free_bytes {free}");
+        }
+        if let Some(dropped) = spans_dropped {
+            head(&mut out, "fold_spans_dropped_total", "counter", "Spans that the collector did not get.");
+            let _ = writeln!(out, "fold_spans_dropped_total {dropped}");
         }
         out
     }

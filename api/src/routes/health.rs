@@ -65,6 +65,6 @@ pub(crate) async fn metrics(State(server): State<Arc<Server>>, caller: Caller) -
         return Err(Problem::new(Code::Forbidden, "expected an admin's key, found another"));
     }
     let stats = server.store.stats().await?;
-    let text = server.metrics.text(&stats, server.disk.free());
+    let text = server.metrics.text(&stats, server.disk.free(), server.spans.dropped());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -12,4 +12,5 @@ mod openapi;
 mod page;
 mod results;
 mod server;
+mod traces;
 mod webhooks;

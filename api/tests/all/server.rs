@@ -70,8 +70,8 @@ impl Server {
         let blobs = Blobs::open(&folder.path().join("blobs")).unwrap();
         let (engine, known) = watch::channel(Some(engine()));
         let limits = Limits { poll: Duration::from_millis(100), ..Limits::default() };
-        let mut app =
-            App { store, blobs, engine: known, keys: None, limits, metrics, data: folder.path().to_owned() };
+        let (data, spans) = (folder.path().to_owned(), spans::Spans::default());
+        let mut app = App { store, blobs, engine: known, keys: None, limits, metrics, spans, data };
         change(&mut app, folder.path());
         let (store, blobs, limits) = (app.store.clone(), app.blobs.clone(), app.limits.clone());
         Self { router: api::router(app), store, blobs, engine, limits, folder, worker: None }

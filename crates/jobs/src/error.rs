@@ -72,6 +72,14 @@ pub enum Error {
         /// Why.
         source: Arc<sqlx::Error>,
     },
+    /// The database's server is not who it should be, or does not speak TLS; nothing happened.
+    #[error("{place}: expected a server that sslmode and sslrootcert accept, found: {source}")]
+    Untrusted {
+        /// The database, without its password.
+        place: String,
+        /// Why.
+        source: Arc<sqlx::Error>,
+    },
     /// The connection was lost while a change was being committed: it happened or it did not. Ask again: `submit` by key,
     /// the others by reading the job.
     #[error("{place}: {what}: the connection was lost at the commit, which happened or did not")]

@@ -14,6 +14,11 @@ impl JobId {
     pub(crate) fn fresh() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// The id as a number, as which a trace can be named after it.
+    pub fn number(self) -> u128 {
+        self.0.as_u128()
+    }
 }
 
 impl fmt::Display for JobId {

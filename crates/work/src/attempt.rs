@@ -5,8 +5,10 @@ use crate::keeper::{Held, Keeper};
 use crate::launch::{Child, End};
 use crate::pipe::{Command, Said};
 use crate::supervisor::{Supervisor, Wish};
+use crate::verdict::Verdict;
 use crate::{Engine, Order, Progress};
 use jobs::{Lease, Outcome, Reason, Requeue};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -46,9 +48,20 @@ pub(crate) struct Attempt<'a> {
     pub(crate) supervisor: &'a Supervisor,
     pub(crate) lease: Lease,
     pub(crate) engine: &'a Engine,
+    /// Once the store has taken it.
+    verdict: OnceLock<Verdict>,
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(supervisor: &'a Supervisor, lease: Lease, engine: &'a Engine) -> Self {
+        Self { supervisor, lease, engine, verdict: OnceLock::new() }
+    }
+
+    /// How it ended, after it did.
+    pub(crate) fn verdict(self) -> Verdict {
+        self.verdict.into_inner().unwrap_or(Verdict::LOST)
+    }
+
     pub(crate) async fn run(
         &self,
         order: &Order,
@@ -195,21 +208,34 @@ impl Attempt<'_> {
 
     /// Ends the job.
     pub(crate) async fn end(&self, outcome: Outcome) {
-        self.insist(|| self.supervisor.store.finish(self.lease, outcome.clone())).await;
+        let code = match &outcome {
+            Outcome::Failed(reason) => Some(reason.code.clone()),
+            Outcome::Succeeded { .. } | Outcome::Cancelled => None,
+        };
+        self.insist(code, || self.supervisor.store.finish(self.lease, outcome.clone())).await;
     }
 
     /// Gives the job back.
     async fn back(&self, why: Requeue) {
-        self.insist(|| self.supervisor.store.requeue(self.lease, why.clone())).await;
+        let code = match &why {
+            Requeue::Retry { reason, .. } => Some(reason.code.clone()),
+            Requeue::Drain => None,
+        };
+        self.insist(code, || self.supervisor.store.requeue(self.lease, why.clone())).await;
     }
 
     /// Writes an end, again and again while the store is unwell. An answer that was lost shows as a lost lease.
-    async fn insist<F: Future<Output = jobs::Result<jobs::Job>>>(&self, write: impl Fn() -> F) {
+    async fn insist<F: Future<Output = jobs::Result<jobs::Job>>>(
+        &self,
+        code: Option<String>,
+        write: impl Fn() -> F,
+    ) {
         let (began, mut wait) = (Instant::now(), Duration::from_millis(100));
         loop {
             match write().await {
                 Ok(job) => {
                     tracing::info!(job = %job.id, state = %job.state, "work.done");
+                    let _ = self.verdict.set(Verdict::new(job.state, code));
                     return;
                 }
                 Err(error) if error.is_refusal() => {

@@ -7,6 +7,7 @@ use crate::attempt::{Attempt, Rest};
 use crate::launch::{Child, Launch};
 use crate::{Engine, Order};
 use jobs::{Blobs, Claim, JobStore, Outcome, Reason};
+use spans::{Kind, Spans};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub struct Supervisor {
     pub scratch: PathBuf,
     /// How long things may take.
     pub times: Times,
+    /// Where a span of each attempt goes.
+    pub spans: Spans,
 }
 
 /// Waits between failed starts of a child: it doubles up to the longest.
@@ -135,19 +138,29 @@ impl Supervisor {
     ) -> Rest {
         let Claim { job, lease } = claim;
         let began = std::time::Instant::now();
+        // All attempts at a job are one trace, which the job's id names.
+        let mut span = self.spans.begin_in(job.id.number(), "job attempt", Kind::Consumer);
+        span.set("foldry.job.id", job.id.to_string());
+        span.set("foldry.attempt", i64::from(job.attempts));
+        span.set("foldry.worker", self.name.as_str());
         let order: Order = match serde_json::from_value(job.request) {
             Ok(order) => order,
             Err(error) => {
                 // Of a newer server, or damaged: no attempt of ours mends it.
                 let reason =
                     Reason::new("bad_order", format!("expected an order, found something else: {error}"));
-                let attempt = Attempt { supervisor: self, lease, engine };
+                let attempt = Attempt::new(self, lease, engine);
                 attempt.end(Outcome::Failed(reason)).await;
+                attempt.verdict().tell(span);
                 return Rest::Ready;
             }
         };
         tracing::info!(job = %job.id, worker = %self.name, residues = order.sequence.len(), attempt = job.attempts, "work.begin");
-        let rest = Attempt { supervisor: self, lease, engine }.run(&order, child, wish).await;
+        span.set("foldry.model", order.options.model.as_str());
+        span.set("foldry.residues", i64::try_from(order.sequence.len()).unwrap_or(i64::MAX));
+        let attempt = Attempt::new(self, lease, engine);
+        let rest = attempt.run(&order, child, wish).await;
+        attempt.verdict().tell(span);
         let secs = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
         tracing::info!(job = %job.id, worker = %self.name, secs, "work.end");
         rest

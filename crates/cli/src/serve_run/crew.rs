@@ -3,6 +3,7 @@
 use super::settings::Settings;
 use anyhow::Context;
 use jobs::{Blobs, JobStore};
+use spans::Spans;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ impl Crew {
         store: &Arc<dyn JobStore>,
         blobs: &Blobs,
         engine: &watch::Sender<Option<Engine>>,
+        spans: &Spans,
     ) -> anyhow::Result<Self> {
         let launch = launch(settings)?;
         let (wish, _) = watch::channel(Wish::Work);
@@ -39,6 +41,7 @@ impl Crew {
                 name: format!("{server}/{number}"),
                 scratch: settings.data.join("scratch").join(number.to_string()),
                 times: Times { beat: settings.policy.lease / 4, job: settings.job, ..Times::default() },
+                spans: spans.clone(),
             };
             tasks.spawn(supervisor.run(engine.clone(), wish.subscribe()));
         }

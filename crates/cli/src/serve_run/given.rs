@@ -123,6 +123,10 @@ pub struct Given {
     #[arg(long, env = "FOLDRY_ESM_B_FACTOR", value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub esm_b_factor: Option<f32>,
+    /// OpenTelemetry collector that gets traces over HTTP, as in http://127.0.0.1:4318 [default: none].
+    #[arg(long, env = "FOLDRY_OTLP", value_name = "URL", hide_env_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<String>,
     /// Log lines as text or json [default: text].
     #[arg(long, value_enum, env = "FOLDRY_LOG", value_name = "FORM")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@ mod places;
 mod serve;
 mod settings;
 mod stop;
+mod traces;
 mod upkeep;
 mod worker;
 

@@ -4,7 +4,7 @@ use super::crew::{Crew, launch};
 use super::places::{Place, Store, blobs};
 use super::settings::Settings;
 use super::stop::Stop;
-use super::{logs, upkeep};
+use super::{logs, traces, upkeep};
 use crate::failure::{Interrupted, bad_input};
 use anyhow::Context;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let metrics = Arc::new(api::Metrics::default());
     let metered: Arc<dyn jobs::JobStore> = Arc::new(api::Metered::new(store.shared(), metrics.clone()));
     let (engine_sender, engine) = watch::channel(Some(engine));
-    let crew = Crew::start(&settings, &place.name, &metered, &blobs, &engine_sender)?;
+    let spans = traces::begin(&settings, &place.name)?;
+    let crew = Crew::start(&settings, &place.name, &metered, &blobs, &engine_sender, &spans)?;
     let app = api::App {
         store: metered.clone(),
         blobs: blobs.clone(),
@@ -39,6 +40,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         keys,
         limits: settings.limits.clone(),
         metrics,
+        spans: spans.clone(),
         data: settings.data.clone(),
     };
     let upkeep = [
@@ -71,6 +73,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     upkeep.iter().for_each(tokio::task::JoinHandle::abort);
     store.close().await;
+    traces::end(spans).await;
     tracing::info!("serve.end");
     ended?.context("the server broke")
 }

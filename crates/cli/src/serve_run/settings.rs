@@ -65,6 +65,8 @@ pub struct Settings {
     pub policy: Policy,
     pub limits: api::Limits,
     pub log: LogForm,
+    /// Where traces go.
+    pub otlp: Option<spans::Endpoint>,
 }
 
 /// The file of keys in the data folder.
@@ -160,6 +162,8 @@ impl Settings {
         if let Some(origin) = limits.origins.iter().find(wrong) {
             return Err(bad_input(format!("--origins: expected https://NAME, found {origin}")));
         }
+        let otlp = given.otlp.map(|url| url.parse::<spans::Endpoint>());
+        let otlp = otlp.transpose().map_err(|error| bad_input(format!("--otlp: {error}")))?;
         Ok(Self {
             listen,
             data,
@@ -173,6 +177,7 @@ impl Settings {
             policy,
             limits,
             log: given.log.unwrap_or(LogForm::Text),
+            otlp,
         })
     }
 }

@@ -4,7 +4,7 @@ use super::crew::Crew;
 use super::places::{Place, Store, blobs};
 use super::settings::{Settings, StorePlace};
 use super::stop::Stop;
-use super::{logs, upkeep};
+use super::{logs, traces, upkeep};
 use crate::failure::{Interrupted, bad_input};
 use tokio::sync::watch;
 
@@ -23,7 +23,8 @@ pub async fn work(settings: Settings) -> anyhow::Result<()> {
     let store = Store::open(&settings, &place).await?;
     let blobs = blobs(&settings).await?;
     let shared = store.shared();
-    let crew = Crew::start(&settings, &place.name, &shared, &blobs, &watch::channel(None).0)?;
+    let spans = traces::begin(&settings, &place.name)?;
+    let crew = Crew::start(&settings, &place.name, &shared, &blobs, &watch::channel(None).0, &spans)?;
     // Any of the machines may find that another is gone.
     let reaper = tokio::spawn(upkeep::reap(shared));
     stop.asked().await;
@@ -34,5 +35,6 @@ pub async fn work(settings: Settings) -> anyhow::Result<()> {
     }
     reaper.abort();
     store.close().await;
+    traces::end(spans).await;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What PostgreSQL's errors mean for a call.
 
+use super::tls;
 use crate::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(super) fn before_commit(error: Error, place: &str) -> Fault {
         Some(code) if is_ending(code) => Fault::Over(unavailable(what, source, place)),
         Some(_) => Fault::Over(Error::Database { what, source }),
         None if matches!(*source, sqlx::Error::PoolClosed) => Fault::Over(Error::Closed),
+        None if tls::refused(&source) => Fault::Over(tls::untrusted(source, place)),
         None if is_lost(&source) => Fault::Over(unavailable(what, source, place)),
         None => Fault::Over(Error::Database { what, source }),
     }

@@ -11,6 +11,7 @@ mod hints;
 mod open;
 mod run;
 mod schema;
+mod tls;
 
 use crate::{
     Beat, Claim, Clock, Delivery, Digest, Event, Job, JobId, JobStore, Lease, Outcome, Policy, Probe, Query,
@@ -71,7 +72,9 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Connects to `postgres://user:password@host:port/database` and makes or updates the tables. A server then calls
     /// [`JobStore::reap`] with [`Reap::Boot`].
-    /// # Errors  `Unavailable`; `Damaged` if the schema is not a job database of this or an older version.
+    /// The URL's `sslmode` (`prefer` if it has none) and `sslrootcert` decide on TLS.
+    /// # Errors  `Unavailable`; `Untrusted`; `Damaged` if the schema is not a job database of this or an older version, or
+    /// the URL names a root certificate that is not there or that its `sslmode` would not look at.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<Self> {
         open::open(url, options).await
     }

@@ -3,7 +3,7 @@
 use super::fault::{Fault, before_commit};
 use super::hints::Hints;
 use super::run::Runner;
-use super::{PostgresOptions, PostgresStore, schema};
+use super::{PostgresOptions, PostgresStore, schema, tls};
 use crate::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -22,6 +22,7 @@ pub(super) async fn open(url: &str, options: PostgresOptions) -> Result<Postgres
         connect.get_port(),
         connect.get_database().unwrap_or("")
     );
+    tls::check(&connect, &place)?;
     if !is_plain(&schema) {
         let found = format!("{schema:?}");
         return Err(Error::damaged(place.as_ref(), "a schema named by at most 40 of a-z, 0-9 and _", found));

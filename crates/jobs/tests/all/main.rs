@@ -10,3 +10,4 @@ mod proxy;
 mod s3;
 mod sqlite;
 mod suite;
+mod tls;

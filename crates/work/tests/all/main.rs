@@ -1,7 +1,12 @@
 //! The supervisor with children that do everything a child may do.
 
+#[path = "../../../spans/tests/all/collector.rs"]
+mod collector;
+
+use collector::{Answer, Collector, attribute};
 use jobs::{Blobs, Event, Job, JobId, JobStore, Options, Policy, SqliteStore, State, Submission};
 use serde_json::{Value, json};
+use spans::Spans;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +51,10 @@ struct Bench {
 
 impl Bench {
     async fn new(stop: Duration) -> Self {
+        Self::with(stop, Spans::default()).await
+    }
+
+    async fn with(stop: Duration, spans: Spans) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let policy = Policy { backoff: Duration::from_millis(20), ..Policy::default() };
         let options = Options { policy, ..Options::default() };
@@ -70,6 +79,7 @@ impl Bench {
                 poll: Duration::from_millis(50),
                 ..Times::default()
             },
+            spans,
         };
         let (wish, wishes) = watch::channel(Wish::Work);
         let task = tokio::spawn(supervisor.run(watch::channel(None).0, wishes));
@@ -280,4 +290,43 @@ async fn a_request_that_is_no_order_fails_at_once() {
     assert_eq!((job.state, job.reason.unwrap().code.as_str()), (State::Failed, "bad_order"));
     bench.is_well().await;
     bench.end().await;
+}
+
+#[tokio::test]
+async fn each_attempt_is_a_span_with_its_outcome() {
+    let mut collector = Collector::start(Answer::Status(200));
+    let spans = Spans::start(&collector.url().parse().unwrap(), "test").unwrap();
+    let bench = Bench::with(SOON, spans.clone()).await;
+    let twice = bench.submit("KILL").await;
+    bench.ended(twice).await;
+    let lost = bench.submit("DEAF").await;
+    bench.running(lost).await;
+    let submission = Submission::new("tenant", json!({"sequence": "CANARY"}));
+    let nonsense = bench.store.submit(vec![submission]).await.unwrap().remove(0).job.id;
+    bench.store.cancel(lost).await.unwrap();
+    bench.ended(nonsense).await;
+    bench.end().await;
+    let mut span = |job: JobId, attempt: &str| {
+        collector.wait(|span| {
+            attribute(span, "foldry.job.id") == Some(job.to_string())
+                && attribute(span, "foldry.attempt").as_deref() == Some(attempt)
+        })
+    };
+    for (job, attempt, outcome, code) in [
+        (twice, "1", "retry_wait", Some("out_of_memory")),
+        (twice, "2", "failed", Some("out_of_memory")),
+        (lost, "1", "cancelled", None),
+        (nonsense, "1", "failed", Some("bad_order")),
+    ] {
+        let span = span(job, attempt);
+        let text = |name: &str| attribute(&span, name);
+        assert_eq!(text("foldry.outcome").as_deref(), Some(outcome), "{span:#}");
+        assert_eq!(text("error.type").as_deref(), code, "{span:#}");
+        assert_eq!(span["status"]["code"] == 2, code.is_some(), "{span:#}");
+        assert_eq!(span["traceId"], job.to_string().replace('-', ""));
+        assert_eq!(text("foldry.worker").as_deref(), Some("w1"));
+    }
+    for word in ["CANARY", "KILL", "DEAF"] {
+        assert!(!collector.text.contains(word), "{}", collector.text);
+    }
 }
