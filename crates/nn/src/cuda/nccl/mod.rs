@@ -42,6 +42,9 @@ pub struct Comm {
     slot: usize,
 }
 
+// SAFETY: NCCL's handles may be used by any thread, one at a time; each call binds the GPU to its thread.
+unsafe impl Send for Comm {}
+
 impl Comm {
     /// Joins the ranks that were given the same `id`; waits for all of them.
     ///
