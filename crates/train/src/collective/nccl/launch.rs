@@ -2,6 +2,9 @@
 
 use crate::error::{Error, Result};
 
+/// Most ranks: what one sends to another in a round is a share of a piece of memory.
+const MOST: usize = 1 << 16;
+
 /// A process's place among the ranks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Launch {
@@ -28,9 +31,9 @@ impl Launch {
             let number = value.parse().ok().filter(|&n: &usize| n <= most);
             number.ok_or_else(|| Error::config(name, expected, format!("{value:?}")))
         };
-        let world = number("WORLD_SIZE", "the number of ranks", u32::MAX as usize)?;
+        let world = number("WORLD_SIZE", "the number of ranks, up to 65536", MOST)?;
         if world == 0 {
-            return Err(Error::config("WORLD_SIZE", "the number of ranks", "0"));
+            return Err(Error::config("WORLD_SIZE", "the number of ranks, from 1 on", "0"));
         }
         let rank = number("RANK", &format!("this rank, below WORLD_SIZE={world}"), world - 1)?;
         let gpu = number("LOCAL_RANK", "this rank's GPU", i32::MAX as usize)?;
@@ -87,8 +90,17 @@ mod tests {
             ("RANK", None, "RANK: expected this rank, below WORLD_SIZE=3, found nothing"),
             ("RANK", Some("3"), "RANK: expected this rank, below WORLD_SIZE=3, found \"3\""),
             ("RANK", Some("-1"), "RANK: expected this rank, below WORLD_SIZE=3, found \"-1\""),
-            ("WORLD_SIZE", Some("0"), "WORLD_SIZE: expected the number of ranks, found 0"),
-            ("WORLD_SIZE", Some("two"), "WORLD_SIZE: expected the number of ranks, found \"two\""),
+            ("WORLD_SIZE", Some("0"), "WORLD_SIZE: expected the number of ranks, from 1 on, found 0"),
+            (
+                "WORLD_SIZE",
+                Some("two"),
+                "WORLD_SIZE: expected the number of ranks, up to 65536, found \"two\"",
+            ),
+            (
+                "WORLD_SIZE",
+                Some("65537"),
+                "WORLD_SIZE: expected the number of ranks, up to 65536, found \"65537\"",
+            ),
             ("LOCAL_RANK", Some(""), "LOCAL_RANK: expected this rank's GPU, found nothing"),
             ("MASTER_ADDR", None, "MASTER_ADDR: expected the address of rank 0, found nothing"),
             ("MASTER_PORT", Some("0"), "MASTER_PORT: expected a port on which rank 0 listens, found 0"),

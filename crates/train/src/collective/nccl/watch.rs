@@ -51,6 +51,8 @@ const LOST: u8 = 4;
 #[derive(Default)]
 struct State {
     done: BTreeSet<usize>,
+    /// This rank has said that it is done; rank 0 does so last.
+    said: bool,
     /// Nothing more is to be said or heard.
     over: bool,
 }
@@ -105,7 +107,7 @@ impl Watch {
     /// This rank has failed: all are to end with this code.
     pub(super) fn fail(&self, code: u8) {
         self.0.known().over = true;
-        self.0.say_to_all(FAILED, code, self.0.rank, None);
+        self.0.say_to_all(FAILED, code, self.0.rank);
     }
 
     /// This rank is done; returns when all are, or `end` was called.
@@ -113,12 +115,13 @@ impl Watch {
         let shared = &self.0;
         let all: BTreeSet<usize> = shared.peers.iter().map(|p| p.0).collect();
         if shared.rank != 0 {
-            shared.say_to_all(DONE, 0, shared.rank, None);
+            shared.known().said = true;
+            shared.say_to_all(DONE, 0, shared.rank);
         }
         let waits = |state: &mut State| !state.over && !all.is_subset(&state.done);
         let mut state = shared.changed.wait_while(shared.known(), waits).unwrap_or_else(|p| p.into_inner());
         if shared.rank == 0 && !state.over {
-            shared.say_to_all(DONE, 0, 0, None);
+            shared.say_to_all(DONE, 0, 0);
         }
         state.over = true;
     }
@@ -180,7 +183,7 @@ impl Shared {
         let kind = if matches!(end, End::Lost { .. }) { LOST } else { FAILED };
         let (End::Lost { rank, .. } | End::Failed { rank, .. }) = end;
         if self.rank == 0 {
-            self.say_to_all(kind, end.code(), rank, Some(other));
+            self.say_to_all(kind, end.code(), rank);
         }
         self.changed.notify_all();
         (self.end)(end);
@@ -192,19 +195,19 @@ impl Shared {
                 .changed
                 .wait_timeout_while(self.known(), every, |state| !state.over)
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
-            if state.over {
+            if state.over || state.said {
                 return;
             }
             drop(state);
-            self.say_to_all(ALIVE, 0, self.rank, None);
+            self.say_to_all(ALIVE, 0, self.rank);
         }
     }
 
-    /// To all peers that are not done. One that cannot hear is found to be lost by the thread that listens to it.
-    fn say_to_all(&self, kind: u8, code: u8, rank: usize, but: Option<usize>) {
+    /// To all peers, also one that is taken for lost: it may be alive. One that cannot hear is found to be lost by the thread that listens to it.
+    fn say_to_all(&self, kind: u8, code: u8, rank: usize) {
         let number = (rank as u32).to_le_bytes();
         let message: [u8; BYTES] = [kind, code, number[0], number[1], number[2], number[3]];
-        for (_, stream) in self.peers.iter().filter(|(other, _)| Some(*other) != but) {
+        for (_, stream) in &self.peers {
             let mut stream = stream.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let _ = stream.write_all(&message);
         }
@@ -306,7 +309,7 @@ mod tests {
         );
 
         let all = ranks(2, |_| Pace::default());
-        all[1].0.0.say_to_all(99, 0, 0, None);
+        all[1].0.0.say_to_all(99, 0, 0);
         let why = "it says 99, which means nothing".to_owned();
         assert_eq!(all[0].1.recv_timeout(LONG).unwrap(), End::Lost { rank: 1, why });
     }
