@@ -60,6 +60,24 @@ export -f golden
 export foldry logs root
 step golden 60 bash -c golden
 
+# One rank through NCCL is one process alone, to the bit: the real library, memory and copies; more ranks need more GPUs.
+nccl() {
+    local work=$logs/nccl
+    rm -rf "$work" && mkdir -p "$work"
+    echo '{"steps": 6, "batch": 4, "checkpoint_every": 3}' >"$work/config.json"
+    export WORLD_SIZE=1 RANK=0 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=29511 NCCL_DEBUG=WARN
+    FOLDRY_RANKS=none "$folder/train-mlp" "$work/alone" "$work/config.json" || return 1
+    if ! FOLDRY_RANKS=nccl "$folder/train-mlp" "$work/nccl" "$work/config.json" 2>"$work/stderr"; then
+        cat "$work/stderr"
+        grep -q 'libnccl.so.2 was not found' "$work/stderr" && echo "skipped: there is no NCCL here (LD_LIBRARY_PATH)"
+        return
+    fi
+    diff -r "$work/alone/checkpoints" "$work/nccl/checkpoints"
+}
+export -f nccl
+export folder
+step nccl 60 bash -c nccl
+
 if [ -d "$folder/cases" ]; then
     for case in "$folder"/cases/*; do
         if [ "$(basename "$case")" != bench ]; then step "case_$(basename "$case")" 40 "$case"; fi

@@ -14,6 +14,7 @@ mod gpu;
 mod job;
 mod library;
 mod machine;
+pub mod nccl;
 mod nvrtc;
 #[cfg(feature = "cuda")]
 mod pool;

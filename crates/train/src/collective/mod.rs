@@ -4,6 +4,8 @@ mod agree;
 mod join;
 #[cfg(feature = "mpi")]
 mod mpi;
+mod nccl;
+mod sums;
 
 pub use agree::agree;
 pub(crate) use agree::{all_texts, same};

@@ -4,6 +4,7 @@
 //! run's numbers depend on nothing but the number of ranks. What travels is no more than in MPI's own sums.
 
 use super::Collective;
+use super::sums::sum_in_order;
 use crate::error::{Error, Result};
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::environment::Universe;
@@ -112,21 +113,6 @@ impl Drop for Mpi {
         // The end of MPI waits for all ranks, which may be waiting for this one.
         if std::thread::panicking() {
             self.abort(101);
-        }
-    }
-}
-
-/// Puts the sums of `parts`, added from the first to the last, into `sums`.
-fn sum_in_order<'a, T>(mut parts: impl Iterator<Item = &'a [T]>, sums: &mut [T])
-where
-    T: Copy + std::ops::AddAssign + 'a,
-{
-    if let Some(first) = parts.next() {
-        sums.copy_from_slice(first);
-    }
-    for part in parts {
-        for (sum, &value) in sums.iter_mut().zip(part) {
-            *sum += value;
         }
     }
 }

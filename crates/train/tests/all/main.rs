@@ -1,6 +1,8 @@
 //! Whole runs of a small regression: what they learn, skip, save, and how they go on after a kill.
 
 mod accumulate;
+mod contract;
+mod nccl;
 mod ranks;
 mod resume;
 mod runs;

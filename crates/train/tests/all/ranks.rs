@@ -2,7 +2,7 @@
 
 use super::task::{Mlp, Samples};
 use super::threads::on_ranks;
-use super::{bits, config, lines, mlp};
+use super::{bits, config, contract, lines, mlp};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use train::{Jsonl, Permutation, Result, Summary, Tracker, TrainConfig, checkpoint};
@@ -33,14 +33,14 @@ fn train(
 }
 
 /// Greatest difference beside the greatest value.
-fn difference(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let most = a.iter().fold(0f32, |most, v| most.max(v.abs()));
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max) / most
 }
 
 /// Moments and averages too, of the newest checkpoint.
-fn state(folder: &Path) -> Vec<f32> {
+pub(super) fn state(folder: &Path) -> Vec<f32> {
     let path = checkpoint::latest(&folder.join("checkpoints")).unwrap().unwrap();
     let mut read = checkpoint::load(&path).unwrap();
     use checkpoint::group::{EMA, MEAN, PARAMS, SQUARE};
@@ -145,4 +145,9 @@ fn what_is_wrong_is_told_by_one_rank() {
     std::fs::write(folder.path().join("best"), "").unwrap();
     let text = told(folder.path(), &config, &source, false);
     assert!(text.contains("best"), "{text}");
+}
+
+#[test]
+fn ranks_of_tests_keep_the_contract() {
+    on_ranks(3, |ranks| contract::keeps(ranks, 11));
 }
