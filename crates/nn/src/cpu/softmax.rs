@@ -95,6 +95,9 @@ fn lanes_mut(x: &mut [f32], at: usize) -> &mut [f32; LANES] {
 }
 
 #[cfg(target_arch = "x86_64")]
+pub(super) use x86::{COARSE, FINE, power_of_two};
+
+#[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
@@ -102,9 +105,9 @@ mod x86 {
 
     /// To 9e-8 of 2^r.
     #[allow(clippy::approx_constant)] // the last is not ln 2 but what fits best
-    const FINE: [f32; 5] = [1.326_469_8e-3, 9.671_509e-3, 5.550_734e-2, 2.402_224_2e-1, 6.931_47e-1];
+    pub const FINE: [f32; 5] = [1.326_469_8e-3, 9.671_509e-3, 5.550_734e-2, 2.402_224_2e-1, 6.931_47e-1];
     /// To 1e-4 of 2^r, a fortieth of a bf16's last bit.
-    const COARSE: [f32; 3] = [5.500_858e-2, 2.422_103_7e-1, 6.932_829e-1];
+    pub const COARSE: [f32; 3] = [5.500_858e-2, 2.422_103_7e-1, 6.932_829e-1];
     /// Rounds to whole numbers.
     const WHOLE: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
@@ -119,6 +122,21 @@ mod x86 {
         let n = _mm512_roundscale_ps::<WHOLE>(_mm512_mul_ps(x, log2_e));
         let r = _mm512_fmsub_ps(x, log2_e, n);
         let r = if N == FINE.len() { _mm512_fmadd_ps(x, _mm512_set1_ps(LOG2_E_LOW), r) } else { r };
+        power(n, r, polynomial)
+    }
+
+    /// 2^x for x ≤ 0, as exact as [`exp`].
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    pub fn power_of_two<const N: usize>(x: __m512, polynomial: &[f32; N]) -> __m512 {
+        let n = _mm512_roundscale_ps::<WHOLE>(x);
+        power(n, _mm512_sub_ps(x, n), polynomial)
+    }
+
+    /// 2^(n + r) for a whole n and |r| ≤ ½.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn power<const N: usize>(n: __m512, r: __m512, polynomial: &[f32; N]) -> __m512 {
         let mut p = _mm512_set1_ps(polynomial[0]);
         for c in &polynomial[1..] {
             p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(*c));

@@ -8,7 +8,8 @@ mod backward;
 
 use super::plain;
 use crate::cpu::{
-    Finish, HeadBlock, Mat, attend, for_blocks, gemm, layer_norm_row_as, mul_sigmoid, padded, scratch,
+    Finish, HeadBlock, Mat, NarrowHeads, TurnedBias, attend, attend_narrow, for_blocks, gemm, is_narrow,
+    layer_norm_row_as, mul_sigmoid, padded, scratch, with_turned_bias,
 };
 use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
@@ -99,7 +100,8 @@ impl Fused for Attention {
             Orientation::PerRow => (n1, n0, n1, 1),
             Orientation::PerColumn => (n0, n1, 1, n1),
         };
-        for_blocks(rows, 1, |row, _| {
+        let (narrow, factor) = (is_narrow(dk, dv), (dk as f32).powf(-0.5));
+        let attend_row = |row: usize, turned: TurnedBias<'_>| {
             let at = |i: usize| row * row_step + i * step;
             scratch(n * (wide + c.max(hv) + c + 1), |buffer| {
                 let (qkvg, buffer) = buffer.split_at_mut(n * wide);
@@ -115,15 +117,27 @@ impl Fused for Attention {
                 gemm(Mat::of(number, normed, c), n, &project, qkvg, wide, Finish::default());
                 // The normalised input is no longer needed: its memory takes the attended values.
                 let attended = &mut buffer[..n * hv];
+                if narrow {
+                    let heads = NarrowHeads {
+                        qkv: qkvg,
+                        stride: wide,
+                        heads: h,
+                        number,
+                        scale: factor,
+                        bias: turned,
+                        mask: keys_mask,
+                    };
+                    attend_narrow(&heads, attended);
+                }
                 let (mut k, mut v) = (number.empty(), number.empty());
-                for head in 0..h {
+                for head in (0..h).filter(|_| !narrow) {
                     k.refill_nk(Mat::new(&qkvg[hk + head * dk..], wide), dk, n);
                     v.refill_kn(Mat::new(&qkvg[2 * hk + head * dv..], wide), n, dv);
                     let block = HeadBlock {
                         q: Mat::new(&qkvg[head * dk..], wide),
                         k: &k,
                         v: &v,
-                        scale: (dk as f32).powf(-0.5),
+                        scale: factor,
                         bias: if bias.is_empty() { &[] } else { &bias[head * n * n..][..n * n] },
                         mask: keys_mask,
                     };
@@ -140,6 +154,9 @@ impl Fused for Attention {
                     unsafe { out.put(at(i) * c, &update[i * c..][..c]) };
                 }
             });
+        };
+        with_turned_bias(if narrow { bias } else { &[] }, n, |turned| {
+            for_blocks(rows, 1, |row, _| attend_row(row, turned));
         });
         Ok(())
     }
