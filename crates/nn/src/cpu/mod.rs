@@ -25,7 +25,7 @@ mod transpose;
 pub use allocator::keep_freed_memory;
 pub use attention::{HeadBlock, attend};
 pub use gemm::{Finish, gemm, gemm_parallel};
-pub use layer_norm::{layer_norm_row, layer_norm_row_as};
+pub use layer_norm::{layer_norm_row, layer_norm_row_as, layer_norm_rows_as};
 pub use level::{Level, has_bf16, level};
 pub use narrow::{NarrowHeads, TurnedBias, attend_narrow, is_narrow, with_turned_bias};
 pub use number::Number;

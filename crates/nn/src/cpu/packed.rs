@@ -5,6 +5,7 @@
 
 use super::number::{Number, pair_rows, pair_up};
 use super::scratch::{keep, scratch, take};
+use super::threads::{SharedMut, for_blocks};
 use super::transpose::transpose;
 
 /// Columns of a panel of packed B.
@@ -96,6 +97,30 @@ impl Number {
             column += width;
         }
         p
+    }
+}
+
+/// Rows that are rounded at a time.
+const ROUNDED: usize = 32;
+
+impl Number {
+    /// Rounds the rows of `columns` numbers that start every `stride` elements of `rows`, in place: an A that is
+    /// multiplied more than once. In bf16 the pairs lie in the first half of each row.
+    pub fn round_rows(self, rows: &mut [f32], stride: usize, columns: usize) -> Mat<'_> {
+        if self == Number::Bf16 && columns > 0 {
+            let share = SharedMut::new(rows);
+            for_blocks(rows.len().div_ceil(stride), ROUNDED, |first, rows| {
+                scratch(self.depth(columns), |pairs| {
+                    for row in first..first + rows {
+                        // SAFETY: blocks of rows are disjoint.
+                        let row = unsafe { share.range(row * stride, columns) };
+                        pair_up(row, pairs);
+                        row[..pairs.len()].copy_from_slice(pairs);
+                    }
+                });
+            });
+        }
+        Mat::of(self, rows, stride)
     }
 }
 

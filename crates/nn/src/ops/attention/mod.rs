@@ -9,7 +9,7 @@ mod backward;
 use super::plain;
 use crate::cpu::{
     Finish, HeadBlock, Mat, NarrowHeads, TurnedBias, attend, attend_narrow, for_blocks, gemm, is_narrow,
-    layer_norm_row_as, mul_sigmoid, padded, scratch, with_turned_bias,
+    layer_norm_rows_as, mul_sigmoid, padded, scratch, with_turned_bias,
 };
 use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
@@ -108,11 +108,11 @@ impl Fused for Attention {
                 let (update, buffer) = buffer.split_at_mut(n * c);
                 let (keys_mask, buffer) = buffer.split_at_mut(n);
                 let normed = &mut buffer[..n * c];
-                for i in 0..n {
-                    // SAFETY: only this attended row's thread writes here, and later.
-                    let x = unsafe { x.range(at(i) * c, c) };
-                    layer_norm_row_as(number, x, &scale, &offset, &mut normed[i * c..][..c]);
-                    keys_mask[i] = 1e9 * (mask[at(i)] - 1.0);
+                // SAFETY: only this attended row's thread writes here, and later.
+                let x = |i: usize| unsafe { x.range(at(i) * c, c) };
+                layer_norm_rows_as(number, n, x, &scale, &offset, normed);
+                for (i, m) in keys_mask.iter_mut().enumerate() {
+                    *m = 1e9 * (mask[at(i)] - 1.0);
                 }
                 gemm(Mat::of(number, normed, c), n, &project, qkvg, wide, Finish::default());
                 // The normalised input is no longer needed: its memory takes the attended values.

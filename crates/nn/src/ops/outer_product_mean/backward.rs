@@ -114,7 +114,13 @@ impl Pass<'_> {
                     }
                     if let Some((a, b)) = ab {
                         if wanted[8] {
-                            self.factors.outer((a, i0, residues), (b, j0, partners), outer, rows, wide);
+                            self.factors.outer(
+                                (Mat::new(a, deep), i0, residues),
+                                (b, j0, partners),
+                                outer,
+                                rows,
+                                wide,
+                            );
                             let sum = places.of(sum, 8);
                             add_transposed_product((update, cz), cz, (rows, wide), e * e, pairs, sum);
                         }
