@@ -35,10 +35,6 @@ pub fn layer_norm_row_as(number: Number, x: &[f32], scale: &[f32], offset: &[f32
 
 /// Rows that are normalised side by side.
 const SIDE: usize = 4;
-/// Floats ahead of which rows are asked for that do not follow each other: those of a column lie pages apart, and no
-/// machine guesses where.
-const AHEAD: usize = 1024;
-
 /// [`layer_norm_row_as`] of the rows `x(0)..x(rows)`, to the same bits, into consecutive rows of `out`.
 ///
 /// # Panics  if the lengths differ.
@@ -55,11 +51,12 @@ pub fn layer_norm_rows_as<'a>(
     let mut row = 0;
     #[cfg(target_arch = "x86_64")]
     if level() == Level::Avx512 {
+        // Rows of a column lie pages apart, where no machine looks ahead by itself: the next are asked for. Not more of
+        // them, as they may share a set of the first-level cache.
         let scattered = rows > 1 && x(1).as_ptr() != x(0).as_ptr().wrapping_add(n);
-        let far = AHEAD.div_ceil(n.max(1)).next_multiple_of(SIDE);
         while row + SIDE <= rows {
             if scattered {
-                (row + far..(row + far + SIDE).min(rows)).for_each(|ahead| x86::ask_for(x(ahead)));
+                (row + SIDE..(row + 2 * SIDE).min(rows)).for_each(|next| x86::ask_for(x(next)));
             }
             let four = [x(row), x(row + 1), x(row + 2), x(row + 3)];
             assert!(four.iter().all(|x| x.len() == n));
@@ -94,12 +91,8 @@ dispatch! {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::lanes::{by_16, by_32, lanes};
     use std::arch::x86_64::*;
-
-    /// Lanes that `n` elements leave at `at`.
-    fn lanes(n: usize, at: usize) -> __mmask16 {
-        ((1u32 << n.saturating_sub(at).min(16)) - 1) as __mmask16
-    }
 
     /// Mean of `x` and 1 / standard deviation.
     #[target_feature(enable = "avx512f")]
@@ -110,25 +103,23 @@ mod x86 {
         // Two sums at a time: an addition takes four cycles, and two begin in each.
         let mut sums = [_mm512_setzero_ps(); 2];
         let mut squares = sums;
-        for at in (0..n).step_by(32) {
+        by_32(n, |at, some| {
             for (i, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: lanes beyond the end are not read.
-                let v =
-                    unsafe { _mm512_maskz_loadu_ps(lanes(n, at + 16 * i), from.wrapping_add(at + 16 * i)) };
+                let v = unsafe { _mm512_maskz_loadu_ps(some[i], from.wrapping_add(at + 16 * i)) };
                 *sum = _mm512_add_ps(*sum, v);
             }
-        }
+        });
         let mean = _mm512_reduce_add_ps(_mm512_add_ps(sums[0], sums[1])) / count;
         let middle = _mm512_set1_ps(mean);
-        for at in (0..n).step_by(32) {
+        by_32(n, |at, some| {
             for (i, squares) in squares.iter_mut().enumerate() {
-                let some = lanes(n, at + 16 * i);
                 // SAFETY: as above.
-                let v = unsafe { _mm512_maskz_loadu_ps(some, from.wrapping_add(at + 16 * i)) };
-                let v = _mm512_maskz_sub_ps(some, v, middle);
+                let v = unsafe { _mm512_maskz_loadu_ps(some[i], from.wrapping_add(at + 16 * i)) };
+                let v = _mm512_maskz_sub_ps(some[i], v, middle);
                 *squares = _mm512_fmadd_ps(v, v, *squares);
             }
-        }
+        });
         let variance = _mm512_reduce_add_ps(_mm512_add_ps(squares[0], squares[1])) / count;
         (mean, 1.0 / (variance + 1e-5).sqrt())
     }
@@ -178,28 +169,28 @@ mod x86 {
         let mut squares = sums;
         // One row after the other: so they are fetched from memory in order.
         for row in 0..4 {
-            for at in (0..n).step_by(32) {
+            by_32(n, |at, some| {
                 for i in 0..2 {
                     let from = x[row].as_ptr().wrapping_add(at + 16 * i);
                     // SAFETY: lanes beyond the end are not read.
-                    let v = unsafe { _mm512_maskz_loadu_ps(lanes(n, at + 16 * i), from) };
+                    let v = unsafe { _mm512_maskz_loadu_ps(some[i], from) };
                     sums[row][i] = _mm512_add_ps(sums[row][i], v);
                 }
-            }
+            });
         }
         let mean = _mm512_div_ps(totals(sums.map(|s| _mm512_add_ps(s[0], s[1]))), count);
         let middle = quarters(mean);
-        for at in (0..n).step_by(32) {
+        by_32(n, |at, some| {
             for i in 0..2 {
-                let some = lanes(n, at + 16 * i);
                 for row in 0..4 {
+                    let from = x[row].as_ptr().wrapping_add(at + 16 * i);
                     // SAFETY: as above.
-                    let v = unsafe { _mm512_maskz_loadu_ps(some, x[row].as_ptr().wrapping_add(at + 16 * i)) };
-                    let v = _mm512_maskz_sub_ps(some, v, middle[row]);
+                    let v = unsafe { _mm512_maskz_loadu_ps(some[i], from) };
+                    let v = _mm512_maskz_sub_ps(some[i], v, middle[row]);
                     squares[row][i] = _mm512_fmadd_ps(v, v, squares[row][i]);
                 }
             }
-        }
+        });
         let variance = _mm512_div_ps(totals(squares.map(|s| _mm512_add_ps(s[0], s[1]))), count);
         let deviation = _mm512_sqrt_ps(_mm512_add_ps(variance, _mm512_set1_ps(1e-5)));
         let inverse = quarters(_mm512_div_ps(_mm512_set1_ps(1.0), deviation));
@@ -214,11 +205,10 @@ mod x86 {
     unsafe fn normed(
         x: &[f32],
         (mean, inverse): (__m512, __m512),
-        scale: &[f32],
-        offset: &[f32],
+        (scale, offset): (&[f32], &[f32]),
         at: usize,
+        some: __mmask16,
     ) -> __m512 {
-        let some = lanes(x.len(), at);
         // SAFETY: lanes beyond the end are not read.
         unsafe {
             let load = |x: &[f32]| _mm512_maskz_loadu_ps(some, x.as_ptr().wrapping_add(at));
@@ -227,45 +217,53 @@ mod x86 {
         }
     }
 
-    /// 16 elements of a row of `out`.
+    /// N rows with their moments, into as many of `out`.
     ///
     /// # Safety  all are of one length.
     #[target_feature(enable = "avx512f")]
     #[inline]
-    unsafe fn put(
-        x: &[f32],
-        moments: (__m512, __m512),
-        scale: &[f32],
-        offset: &[f32],
-        at: usize,
-        out: *mut f32,
+    unsafe fn put<const N: usize>(
+        x: [&[f32]; N],
+        moments: [(__m512, __m512); N],
+        affine: (&[f32], &[f32]),
+        out: &mut [f32],
     ) {
-        // SAFETY: as the caller's; lanes beyond the end are not written.
-        unsafe {
-            let v = normed(x, moments, scale, offset, at);
-            _mm512_mask_storeu_ps(out.add(at), lanes(x.len(), at), v);
-        }
+        let n = affine.0.len();
+        by_16(n, |at, some| {
+            for row in 0..N {
+                // SAFETY: as the caller's; lanes beyond the end are not written.
+                unsafe {
+                    let v = normed(x[row], moments[row], affine, at, some);
+                    _mm512_mask_storeu_ps(out.as_mut_ptr().add(row * n + at), some, v);
+                }
+            }
+        });
     }
 
-    /// 32 elements of a row of `out`, as pairs.
+    /// As [`put`], as pairs.
     ///
     /// # Safety  as [`put`].
     #[target_feature(enable = "avx512f,avx512bf16")]
     #[inline]
-    unsafe fn put_pairs(
-        x: &[f32],
-        moments: (__m512, __m512),
-        scale: &[f32],
-        offset: &[f32],
-        at: usize,
-        out: *mut f32,
+    unsafe fn put_pairs<const N: usize>(
+        x: [&[f32]; N],
+        moments: [(__m512, __m512); N],
+        affine: (&[f32], &[f32]),
+        out: &mut [f32],
     ) {
-        // SAFETY: as the caller's; lanes beyond the end are not written.
-        unsafe {
-            let half = |at: usize| normed(x, moments, scale, offset, at);
-            let both = std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(half(at + 16), half(at)));
-            _mm512_mask_storeu_ps(out.add(at / 2), lanes(x.len().div_ceil(2), at / 2), both);
-        }
+        let n = affine.0.len();
+        by_32(n, |at, some| {
+            let pairs = if some[1] == !0 { !0 } else { lanes(n.div_ceil(2), at / 2) };
+            for row in 0..N {
+                // SAFETY: as the caller's; lanes beyond the end are not written.
+                unsafe {
+                    let half = |i: usize| normed(x[row], moments[row], affine, at + 16 * i, some[i]);
+                    let both = _mm512_cvtne2ps_pbh(half(1), half(0));
+                    let both = std::mem::transmute::<__m512bh, __m512>(both);
+                    _mm512_mask_storeu_ps(out.as_mut_ptr().add(row * n + at / 2), pairs, both);
+                }
+            }
+        });
     }
 
     /// # Safety  all are of one length.
@@ -273,10 +271,8 @@ mod x86 {
     pub unsafe fn layer_norm(x: &[f32], scale: &[f32], offset: &[f32], out: &mut [f32]) {
         let (mean, inverse) = moments(x);
         let moments = (_mm512_set1_ps(mean), _mm512_set1_ps(inverse));
-        for at in (0..x.len()).step_by(16) {
-            // SAFETY: as the caller's.
-            unsafe { put(x, moments, scale, offset, at, out.as_mut_ptr()) };
-        }
+        // SAFETY: as the caller's.
+        unsafe { put([x], [moments], (scale, offset), out) }
     }
 
     /// # Safety  all are of one length.
@@ -284,25 +280,15 @@ mod x86 {
     pub unsafe fn layer_norm_in_pairs(x: &[f32], scale: &[f32], offset: &[f32], out: &mut [f32]) {
         let (mean, inverse) = moments(x);
         let moments = (_mm512_set1_ps(mean), _mm512_set1_ps(inverse));
-        for at in (0..x.len()).step_by(32) {
-            // SAFETY: as the caller's.
-            unsafe { put_pairs(x, moments, scale, offset, at, out.as_mut_ptr()) };
-        }
+        // SAFETY: as the caller's.
+        unsafe { put_pairs([x], [moments], (scale, offset), out) }
     }
 
     /// # Safety  all are of one length, `out` has four rows of it.
     #[target_feature(enable = "avx512f")]
     pub unsafe fn layer_norm_of_four(x: [&[f32]; 4], scale: &[f32], offset: &[f32], out: &mut [f32]) {
-        let n = scale.len();
         // SAFETY: as the caller's.
-        unsafe {
-            let moments = moments_of_four(x);
-            for at in (0..n).step_by(16) {
-                for row in 0..4 {
-                    put(x[row], moments[row], scale, offset, at, out.as_mut_ptr().add(row * n));
-                }
-            }
-        }
+        unsafe { put(x, moments_of_four(x), (scale, offset), out) }
     }
 
     /// # Safety  as [`layer_norm_of_four`].
@@ -313,16 +299,8 @@ mod x86 {
         offset: &[f32],
         out: &mut [f32],
     ) {
-        let n = scale.len();
         // SAFETY: as the caller's.
-        unsafe {
-            let moments = moments_of_four(x);
-            for at in (0..n).step_by(32) {
-                for row in 0..4 {
-                    put_pairs(x[row], moments[row], scale, offset, at, out.as_mut_ptr().add(row * n));
-                }
-            }
-        }
+        unsafe { put_pairs(x, moments_of_four(x), (scale, offset), out) }
     }
 }
 

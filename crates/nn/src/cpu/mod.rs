@@ -7,6 +7,8 @@ mod allocator;
 mod attention;
 mod gemm;
 mod kernels;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod layer_norm;
 mod level;
 mod narrow;
