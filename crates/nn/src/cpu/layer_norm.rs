@@ -35,6 +35,7 @@ pub fn layer_norm_row_as(number: Number, x: &[f32], scale: &[f32], offset: &[f32
 
 /// Rows that are normalised side by side.
 const SIDE: usize = 4;
+
 /// [`layer_norm_row_as`] of the rows `x(0)..x(rows)`, to the same bits, into consecutive rows of `out`.
 ///
 /// # Panics  if the lengths differ.

@@ -105,12 +105,12 @@ pub fn attend_narrow(row: &NarrowHeads<'_>, out: &mut [f32]) {
     assert!(bias.is_empty() || bias.len() == row.heads * n * places);
     // Numbers of a key as stored, and rows of values: pairs in bf16.
     let (deep, long) = (row.number.depth(D), row.number.depth(n));
-    scratch(2 * all * places + (n + long) * all + (n + 1) * WIDE + n, |buffer| {
+    scratch(2 * all * places + (n + long) * all + (n + 2) * WIDE + n, |buffer| {
         let (turned, buffer) = buffer.split_at_mut(all * places);
         let (sums, buffer) = buffer.split_at_mut(all * places);
         let (keys, buffer) = buffer.split_at_mut(n * row.heads * deep);
         let (values, buffer) = buffer.split_at_mut(long * all);
-        let (logits, buffer) = buffer.split_at_mut(n * WIDE);
+        let (logits, buffer) = buffer.split_at_mut((n + 1) * WIDE);
         let (nothing, mask) = buffer.split_at_mut(WIDE);
         let mask = &mut mask[..n];
         row.queries(turned);
@@ -225,7 +225,7 @@ struct Block<'a> {
     bias_step: usize,
     /// Added to the logits of each key.
     mask: &'a [f32],
-    /// Scratch `[n, 16·V]`.
+    /// Scratch `[n, 16·V]`, in bf16 for an even n.
     logits: *mut f32,
     /// Result `[8, 16·V]`.
     sums: *mut f32,
@@ -325,6 +325,9 @@ mod x86 {
 
         logits!("avx512f,avx512bf16" step_bf16 4);
 
+        /// A logit whose power is 0 beside any other, finite.
+        const NO_WEIGHT: f32 = -1e38;
+
         /// Which of 32 numbers, first 16 of one vector and then of another, make pairs of both.
         const PAIRS: [u16; 32] = {
             let mut at = [0; 32];
@@ -346,6 +349,12 @@ mod x86 {
                 let mut acc = [[_mm512_setzero_ps(); V]; D];
                 let mut sum = [_mm512_setzero_ps(); V];
                 let keys = b.mask.len();
+                if keys % 2 == 1 {
+                    // An odd one out is paired with one of no weight.
+                    for i in 0..V {
+                        _mm512_storeu_ps(b.logits.add((keys * V + i) * 16), _mm512_set1_ps(NO_WEIGHT));
+                    }
+                }
                 for key in (0..keys).step_by(2) {
                     let mut p = [_mm512_setzero_ps(); V];
                     for i in 0..V {
@@ -353,8 +362,7 @@ mod x86 {
                             let x = _mm512_loadu_ps(b.logits.add((key * V + i) * 16));
                             power_of_two(_mm512_sub_ps(x, max[i]), &COARSE)
                         };
-                        let low = power(key);
-                        let high = if key + 1 < keys { power(key + 1) } else { _mm512_setzero_ps() };
+                        let (low, high) = (power(key), power(key + 1));
                         sum[i] = _mm512_add_ps(sum[i], _mm512_add_ps(low, high));
                         let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
                         p[i] = _mm512_castsi512_ps(_mm512_permutexvar_epi16(pairs, both));

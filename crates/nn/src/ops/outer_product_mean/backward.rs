@@ -7,8 +7,8 @@
 use super::EPS;
 use super::forward::{Factors, PARTNERS, RESIDUES};
 use crate::cpu::{
-    Finish, Mat, Packed, SharedMut, add_transposed_product, gemm, layer_norm_backward_row, layer_norm_row,
-    padded, scale_row, scratch, sum_parts, transpose,
+    Finish, Mat, Number, Packed, SharedMut, add_transposed_product, gemm, layer_norm_backward_row,
+    layer_norm_row, padded, scale_row, scratch, sum_parts, transpose,
 };
 use crate::ops::sums::{Sums, add_rows, gradients};
 use crate::ops::{value, values};

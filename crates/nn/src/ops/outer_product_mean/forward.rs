@@ -79,13 +79,14 @@ impl<'a> Factors<'a> {
     }
 
     /// Outer products of residues `i0..i0 + residues` and `j0..j0 + partners`, summed over the sequences,
-    /// as `[i, j, e, e]`: one row of e² a pair, rows `wide` apart. `a` is of f32 or of the packed factor's numbers; `outer`
-    /// is scratch.
+    /// as `[i, j, e, e]`: one row of e² a pair, rows `wide` apart. `a` is of f32 or of the packed factor's numbers, the result
+    /// of `number`, f32 for an odd e; `outer` is scratch.
     pub fn outer(
         &self,
         (a, i0, residues): (Mat<'_>, usize, usize),
         (b, j0, partners): (&Packed, usize, usize),
         outer: &mut [f32],
+        number: Number,
         rows: &mut [f32],
         wide: usize,
     ) {
@@ -97,7 +98,8 @@ impl<'a> Factors<'a> {
             for k in 0..e {
                 let from = &outer[(i * e + k) * across..][..partners * e];
                 for (j, from) in from.chunks_exact(e).enumerate() {
-                    rows[(i * partners + j) * wide + k * e..][..e].copy_from_slice(from);
+                    let to = (i * partners + j) * wide + number.depth(k * e);
+                    number.copy(from, &mut rows[to..][..number.depth(e)]);
                 }
             }
         }
@@ -122,19 +124,20 @@ pub(super) fn forward(t: &[Tensor], m: Source<'_>, out: Place<'_>) -> Result<()>
         });
         // Once, not with each block of partners.
         let a = factors.number.round_rows(a, factors.deep, s);
+        let number = if e.is_multiple_of(2) { wo.number() } else { Number::F32 };
         scratch(r * r, |count| {
             factors.count(count);
             for_blocks(r, RESIDUES, |i0, residues| {
-                let (pairs, wide) = (residues * PARTNERS, padded(e * e));
+                let (pairs, wide) = (residues * PARTNERS, padded(number.depth(e * e)));
                 let across = factors.across();
                 scratch(residues * e * across + pairs * (wide + cz), |buffer| {
                     let (outer, buffer) = buffer.split_at_mut(residues * e * across);
                     let (rows, update) = buffer.split_at_mut(pairs * wide);
                     for j0 in (0..r).step_by(PARTNERS) {
                         let partners = PARTNERS.min(r - j0);
-                        factors.outer((a, i0, residues), (&packed, j0, partners), outer, rows, wide);
+                        factors.outer((a, i0, residues), (&packed, j0, partners), outer, number, rows, wide);
                         let finish = Finish { bias: &bo, ..Finish::default() };
-                        gemm(Mat::new(rows, wide), residues * partners, &output, update, cz, finish);
+                        gemm(Mat::of(number, rows, wide), residues * partners, &output, update, cz, finish);
                         for (pair, update) in
                             update.chunks_exact_mut(cz).enumerate().take(residues * partners)
                         {
