@@ -118,6 +118,7 @@ impl Pass<'_> {
                                 (Mat::new(a, deep), i0, residues),
                                 (b, j0, partners),
                                 outer,
+                                Number::F32,
                                 rows,
                                 wide,
                             );
