@@ -252,3 +252,24 @@ impl<'a> From<&'a Packed> for Panels<'a> {
         Self { data: &b.data, number: b.number, k: b.k, n: b.n }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::gemm::{Finish, gemm};
+    use super::*;
+
+    #[test]
+    fn rows_rounded_at_once_are_those_rounded_by_each_product() {
+        let number = Number::bf16_if_fast();
+        for (rows, k, n) in [(1usize, 1usize, 5usize), (3, 7, 33), (70, 64, 9), (41, 130, 40)] {
+            let stride = k + 3;
+            let mut a: Vec<f32> = (0..rows * stride).map(|i| (i as f32 * 0.37).sin()).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| (i as f32 * 0.91).cos()).collect();
+            let b = number.pack_kn(&b, k, n);
+            let (mut want, mut got) = (vec![0.0; rows * n], vec![f32::NAN; rows * n]);
+            gemm(Mat::new(&a, stride), rows, &b, &mut want, n, Finish::default());
+            gemm(number.round_rows(&mut a, stride, k), rows, &b, &mut got, n, Finish::default());
+            assert_eq!(got, want, "{rows} rows of {k}");
+        }
+    }
+}

@@ -218,7 +218,12 @@ mod tests {
     use super::*;
 
     fn inputs(n0: usize, n1: usize, attended: usize) -> Vec<Tensor> {
-        let (c, h, d) = (10, 3, 4);
+        inputs_of(4, n0, n1, attended)
+    }
+
+    /// With `d` channels a head.
+    fn inputs_of(d: usize, n0: usize, n1: usize, attended: usize) -> Vec<Tensor> {
+        let (c, h) = (10, 3);
         let mask = (noise(&[n0, n1], 2).ge(-0.6).unwrap()).to_dtype(candle_core::DType::F32).unwrap();
         let w = |o: usize, i: usize, seed| noise(&[o, i], seed);
         vec![
@@ -248,6 +253,14 @@ mod tests {
         let op = Attention { heads: 3, orientation: Orientation::PerColumn };
         check(&op, &inputs(6, 5, 6), &[0, 4, 5, 6, 11]);
         check(&op, &inputs(6, 5, 6)[..11], &[0, 7, 9]);
+    }
+
+    #[test]
+    fn heads_of_eight_channels() {
+        let op = Attention { heads: 3, orientation: Orientation::PerRow };
+        check(&op, &inputs_of(8, 2, 37, 37), &[0, 4, 5, 6, 11]);
+        let op = Attention { heads: 3, orientation: Orientation::PerColumn };
+        check(&op, &inputs_of(8, 19, 3, 19)[..11], &[0, 7]);
     }
 
     #[test]
