@@ -1,6 +1,6 @@
 //! Where an operation reads its first input and where its result goes; the two may be one memory.
 
-use crate::cpu::SharedMut;
+use crate::cpu::{SharedMut, add_bias};
 use std::marker::PhantomData;
 
 /// The values of the first input.
@@ -98,7 +98,7 @@ impl<'a> Place<'a> {
         // SAFETY: as the caller's.
         let to = unsafe { self.to.range(start, values.len()) };
         if self.add {
-            to.iter_mut().zip(values).for_each(|(a, b)| *a += b);
+            add_bias(to, values);
         } else {
             to.copy_from_slice(values);
         }

@@ -34,7 +34,7 @@ pub fn has_bf16() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 fn detect_bf16() -> bool {
-    is_x86_feature_detected!("avx512bf16")
+    is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw")
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -25,6 +25,16 @@ impl Number {
             Self::Bf16 => k.div_ceil(2),
         }
     }
+
+    /// `from` as these numbers into `to`: copied, or in pairs, an odd one out with 0.
+    ///
+    /// # Panics  if `to` is not [`Number::depth`] long.
+    pub fn copy(self, from: &[f32], to: &mut [f32]) {
+        match self {
+            Self::F32 => to.copy_from_slice(from),
+            Self::Bf16 => pair_up(from, to),
+        }
+    }
 }
 
 /// `x` as pairs of bf16, the first in the low half; an odd one out is paired with 0.

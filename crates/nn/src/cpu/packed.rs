@@ -5,6 +5,7 @@
 
 use super::number::{Number, pair_rows, pair_up};
 use super::scratch::{keep, scratch, take};
+use super::threads::{SharedMut, for_blocks};
 use super::transpose::transpose;
 
 /// Columns of a panel of packed B.
@@ -96,6 +97,30 @@ impl Number {
             column += width;
         }
         p
+    }
+}
+
+/// Rows that are rounded at a time.
+const ROUNDED: usize = 32;
+
+impl Number {
+    /// Rounds the rows of `columns` numbers that start every `stride` elements of `rows`, in place: an A that is
+    /// multiplied more than once. In bf16 the pairs lie in the first half of each row.
+    pub fn round_rows(self, rows: &mut [f32], stride: usize, columns: usize) -> Mat<'_> {
+        if self == Number::Bf16 && columns > 0 {
+            let share = SharedMut::new(rows);
+            for_blocks(rows.len().div_ceil(stride), ROUNDED, |first, rows| {
+                scratch(self.depth(columns), |pairs| {
+                    for row in first..first + rows {
+                        // SAFETY: blocks of rows are disjoint.
+                        let row = unsafe { share.range(row * stride, columns) };
+                        pair_up(row, pairs);
+                        row[..pairs.len()].copy_from_slice(pairs);
+                    }
+                });
+            });
+        }
+        Mat::of(self, rows, stride)
     }
 }
 
@@ -225,5 +250,26 @@ pub struct Panels<'a> {
 impl<'a> From<&'a Packed> for Panels<'a> {
     fn from(b: &'a Packed) -> Self {
         Self { data: &b.data, number: b.number, k: b.k, n: b.n }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gemm::{Finish, gemm};
+    use super::*;
+
+    #[test]
+    fn rows_rounded_at_once_are_those_rounded_by_each_product() {
+        let number = Number::bf16_if_fast();
+        for (rows, k, n) in [(1usize, 1usize, 5usize), (3, 7, 33), (70, 64, 9), (41, 130, 40)] {
+            let stride = k + 3;
+            let mut a: Vec<f32> = (0..rows * stride).map(|i| (i as f32 * 0.37).sin()).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| (i as f32 * 0.91).cos()).collect();
+            let b = number.pack_kn(&b, k, n);
+            let (mut want, mut got) = (vec![0.0; rows * n], vec![f32::NAN; rows * n]);
+            gemm(Mat::new(&a, stride), rows, &b, &mut want, n, Finish::default());
+            gemm(number.round_rows(&mut a, stride, k), rows, &b, &mut got, n, Finish::default());
+            assert_eq!(got, want, "{rows} rows of {k}");
+        }
     }
 }

@@ -95,16 +95,20 @@ fn lanes_mut(x: &mut [f32], at: usize) -> &mut [f32; LANES] {
 }
 
 #[cfg(target_arch = "x86_64")]
+pub(super) use x86::{COARSE, FINE, power_of_two};
+
+#[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::lanes::{by_16, by_32, lanes};
     use std::arch::x86_64::*;
 
     // Minimax polynomials of (2^r − 1) / r on |r| ≤ ½, highest power first.
 
     /// To 9e-8 of 2^r.
     #[allow(clippy::approx_constant)] // the last is not ln 2 but what fits best
-    const FINE: [f32; 5] = [1.326_469_8e-3, 9.671_509e-3, 5.550_734e-2, 2.402_224_2e-1, 6.931_47e-1];
+    pub const FINE: [f32; 5] = [1.326_469_8e-3, 9.671_509e-3, 5.550_734e-2, 2.402_224_2e-1, 6.931_47e-1];
     /// To 1e-4 of 2^r, a fortieth of a bf16's last bit.
-    const COARSE: [f32; 3] = [5.500_858e-2, 2.422_103_7e-1, 6.932_829e-1];
+    pub const COARSE: [f32; 3] = [5.500_858e-2, 2.422_103_7e-1, 6.932_829e-1];
     /// Rounds to whole numbers.
     const WHOLE: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
@@ -119,16 +123,26 @@ mod x86 {
         let n = _mm512_roundscale_ps::<WHOLE>(_mm512_mul_ps(x, log2_e));
         let r = _mm512_fmsub_ps(x, log2_e, n);
         let r = if N == FINE.len() { _mm512_fmadd_ps(x, _mm512_set1_ps(LOG2_E_LOW), r) } else { r };
+        power(n, r, polynomial)
+    }
+
+    /// 2^x for x ≤ 0, as exact as [`exp`].
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    pub fn power_of_two<const N: usize>(x: __m512, polynomial: &[f32; N]) -> __m512 {
+        let n = _mm512_roundscale_ps::<WHOLE>(x);
+        power(n, _mm512_sub_ps(x, n), polynomial)
+    }
+
+    /// 2^(n + r) for a whole n and |r| ≤ ½.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn power<const N: usize>(n: __m512, r: __m512, polynomial: &[f32; N]) -> __m512 {
         let mut p = _mm512_set1_ps(polynomial[0]);
         for c in &polynomial[1..] {
             p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(*c));
         }
         _mm512_scalef_ps(_mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0)), n)
-    }
-
-    /// Lanes that `n` elements leave at `at`.
-    fn lanes(n: usize, at: usize) -> __mmask16 {
-        ((1u32 << n.saturating_sub(at).min(16)) - 1) as __mmask16
     }
 
     /// Scales and adds to the logits in place; the largest.
@@ -139,8 +153,7 @@ mod x86 {
         let (n, x) = (logits.len(), logits.as_mut_ptr());
         let scale = _mm512_set1_ps(scale);
         let mut max = _mm512_set1_ps(f32::MIN);
-        for at in (0..n).step_by(16) {
-            let some = lanes(n, at);
+        by_16(n, |at, some| {
             // SAFETY: lanes beyond the end are neither read nor written.
             unsafe {
                 let m = _mm512_maskz_loadu_ps(some, mask.as_ptr().add(at));
@@ -154,7 +167,7 @@ mod x86 {
                 max = _mm512_mask_max_ps(max, some, v, max);
                 _mm512_mask_storeu_ps(x.add(at), some, v);
             }
-        }
+        });
         _mm512_reduce_max_ps(max)
     }
 
@@ -163,15 +176,14 @@ mod x86 {
     pub fn powers(x: &mut [f32], max: f32) -> f32 {
         let (n, x) = (x.len(), x.as_mut_ptr());
         let (max, mut sum) = (_mm512_set1_ps(max), _mm512_setzero_ps());
-        for at in (0..n).step_by(16) {
-            let some = lanes(n, at);
+        by_16(n, |at, some| {
             // SAFETY: lanes beyond the end are neither read nor written.
             unsafe {
                 let v = exp(_mm512_sub_ps(_mm512_maskz_loadu_ps(some, x.add(at)), max), &FINE);
                 sum = _mm512_mask_add_ps(sum, some, sum, v);
                 _mm512_mask_storeu_ps(x.add(at), some, v);
             }
-        }
+        });
         1.0 / _mm512_reduce_add_ps(sum)
     }
 
@@ -180,8 +192,7 @@ mod x86 {
     pub fn powers_in_pairs(x: &mut [f32], max: f32) -> f32 {
         let (n, x) = (x.len(), x.as_mut_ptr());
         let (max, mut sum) = (_mm512_set1_ps(max), _mm512_setzero_ps());
-        for at in (0..n).step_by(32) {
-            let some = [lanes(n, at), lanes(n, at + 16)];
+        by_32(n, |at, some| {
             // SAFETY: lanes beyond the end are neither read nor written; what is written lies before what is
             // still to be read.
             unsafe {
@@ -192,9 +203,10 @@ mod x86 {
                 let (low, high) = (half(0), half(1));
                 sum = _mm512_add_ps(sum, _mm512_add_ps(low, high));
                 let both = std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low));
-                _mm512_mask_storeu_ps(x.add(at / 2), lanes(n.div_ceil(2), at / 2), both);
+                let pairs = if some[1] == !0 { !0 } else { lanes(n.div_ceil(2), at / 2) };
+                _mm512_mask_storeu_ps(x.add(at / 2), pairs, both);
             }
-        }
+        });
         1.0 / _mm512_reduce_add_ps(sum)
     }
 }

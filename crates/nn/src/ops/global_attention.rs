@@ -4,8 +4,8 @@
 use super::plain;
 use super::sums::{Sums, add_rows, gradients};
 use crate::cpu::{
-    Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gate_backward_row, gemm,
-    layer_norm_backward_row, layer_norm_row, mul_sigmoid, scale_row, scratch, softmax_backward_row,
+    Finish, Mat, Number, Packed, SharedMut, add_transposed_product, for_blocks, gate_backward_row, gemm,
+    layer_norm_backward_row, layer_norm_rows_as, mul_sigmoid, scale_row, scratch, softmax_backward_row,
     softmax_row, sum_parts, transpose,
 };
 use crate::cuda::{BackwardJob, Job, faces};
@@ -259,9 +259,9 @@ fn normalise<'a>(
 ) -> f32 {
     mean.fill(0.0);
     let mut count = EPS;
-    for (i, (row, bias)) in normed.chunks_exact_mut(mean.len()).zip(bias).enumerate() {
-        let (x, present) = column(i);
-        layer_norm_row(x, norm.0, norm.1, row);
+    layer_norm_rows_as(Number::F32, bias.len(), |i| column(i).0, norm.0, norm.1, normed);
+    for (i, (row, bias)) in normed.chunks_exact(mean.len()).zip(bias).enumerate() {
+        let present = column(i).1;
         count += present;
         mean.iter_mut().zip(row).for_each(|(a, x)| *a += present * *x);
         *bias = 1e9 * (present - 1.0);

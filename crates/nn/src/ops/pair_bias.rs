@@ -5,7 +5,7 @@ use super::plain;
 use super::sums::{Sums, gradients};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
-    layer_norm_row, layer_norm_row_as, scratch, sum_parts, transpose,
+    layer_norm_row, layer_norm_rows_as, scratch, sum_parts, transpose,
 };
 use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update};
@@ -51,12 +51,9 @@ impl Fused for PairBias {
             scratch(n * (c + 2 * h), |buffer| {
                 let (normed, buffer) = buffer.split_at_mut(n * c);
                 let (bias, turned) = buffer.split_at_mut(n * h);
-                for k in 0..n {
-                    let at = (q * step.0 + k * step.1) * c;
-                    // SAFETY: source and result are two memories.
-                    let z = unsafe { z.range(at, c) };
-                    layer_norm_row_as(number, z, &scale, &offset, &mut normed[k * c..][..c]);
-                }
+                // SAFETY: source and result are two memories.
+                let z = |k: usize| unsafe { z.range((q * step.0 + k * step.1) * c, c) };
+                layer_norm_rows_as(number, n, z, &scale, &offset, normed);
                 gemm(Mat::of(number, normed, c), n, &w, bias, h, Finish::default());
                 transpose(bias, h, n, h, turned, n);
                 for (head, row) in turned.chunks_exact(n).enumerate() {

@@ -6,7 +6,7 @@ use super::plain;
 use super::sums::{Sums, add_rows, gradients};
 use crate::cpu::{
     Finish, Mat, Packed, SharedMut, add_transposed_product, for_blocks, gemm, layer_norm_backward_row,
-    layer_norm_row, layer_norm_row_as, padded, relu_backward_row, scratch, sum_parts,
+    layer_norm_row, layer_norm_rows_as, padded, relu_backward_row, scratch, sum_parts,
 };
 use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update};
@@ -56,10 +56,8 @@ impl Fused for Transition {
             scratch(rows * (c + wide), |buffer| {
                 let (normed, hidden) = buffer.split_at_mut(rows * c);
                 // SAFETY: blocks are disjoint, and this one's values are read before they are written.
-                let x = unsafe { x.range(row * c, rows * c) };
-                for (x, y) in x.chunks_exact(c).zip(normed.chunks_exact_mut(c)) {
-                    layer_norm_row_as(number, x, &scale, &offset, y);
-                }
+                let x = |i: usize| unsafe { x.range((row + i) * c, c) };
+                layer_norm_rows_as(number, rows, x, &scale, &offset, normed);
                 let relu = Finish { bias: &b1, relu: true, accumulate: false };
                 gemm(Mat::of(number, normed, c), rows, &widen, hidden, wide, relu);
                 let finish = Finish { bias: &b2, relu: false, accumulate: out.adds() };

@@ -9,14 +9,14 @@ pub(in crate::cpu) const MR: usize = 12;
 /// acc + a·b.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn step_f32(acc: __m512, a: __m512, b: __m512) -> __m512 {
+pub(in crate::cpu) fn step_f32(acc: __m512, a: __m512, b: __m512) -> __m512 {
     _mm512_fmadd_ps(a, b, acc)
 }
 
 /// acc + a₀·b₀ + a₁·b₁ for the pairs in each lane.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
-fn step_bf16(acc: __m512, a: __m512, b: __m512) -> __m512 {
+pub(in crate::cpu) fn step_bf16(acc: __m512, a: __m512, b: __m512) -> __m512 {
     // SAFETY: the same 512 bits under another name.
     unsafe {
         _mm512_dpbf16_ps(

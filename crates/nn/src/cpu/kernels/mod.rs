@@ -10,6 +10,9 @@ mod avx2;
 mod avx512;
 
 #[cfg(target_arch = "x86_64")]
+pub(super) use avx512::{step_bf16, step_f32};
+
+#[cfg(target_arch = "x86_64")]
 use super::level::Level;
 use super::level::level;
 use super::number::Number;

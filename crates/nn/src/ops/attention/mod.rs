@@ -8,7 +8,8 @@ mod backward;
 
 use super::plain;
 use crate::cpu::{
-    Finish, HeadBlock, Mat, attend, for_blocks, gemm, layer_norm_row_as, mul_sigmoid, padded, scratch,
+    Finish, HeadBlock, Mat, NarrowHeads, TurnedBias, attend, attend_narrow, for_blocks, gemm, is_narrow,
+    layer_norm_rows_as, mul_sigmoid, padded, scratch, with_turned_bias,
 };
 use crate::cuda::{BackwardJob, Job, faces};
 use crate::fused::{Fused, Update, reference_backward};
@@ -99,31 +100,44 @@ impl Fused for Attention {
             Orientation::PerRow => (n1, n0, n1, 1),
             Orientation::PerColumn => (n0, n1, 1, n1),
         };
-        for_blocks(rows, 1, |row, _| {
+        let (narrow, factor) = (is_narrow(dk, dv), (dk as f32).powf(-0.5));
+        let attend_row = |row: usize, turned: TurnedBias<'_>| {
             let at = |i: usize| row * row_step + i * step;
             scratch(n * (wide + c.max(hv) + c + 1), |buffer| {
                 let (qkvg, buffer) = buffer.split_at_mut(n * wide);
                 let (update, buffer) = buffer.split_at_mut(n * c);
                 let (keys_mask, buffer) = buffer.split_at_mut(n);
                 let normed = &mut buffer[..n * c];
-                for i in 0..n {
-                    // SAFETY: only this attended row's thread writes here, and later.
-                    let x = unsafe { x.range(at(i) * c, c) };
-                    layer_norm_row_as(number, x, &scale, &offset, &mut normed[i * c..][..c]);
-                    keys_mask[i] = 1e9 * (mask[at(i)] - 1.0);
+                // SAFETY: only this attended row's thread writes here, and later.
+                let x = |i: usize| unsafe { x.range(at(i) * c, c) };
+                layer_norm_rows_as(number, n, x, &scale, &offset, normed);
+                for (i, m) in keys_mask.iter_mut().enumerate() {
+                    *m = 1e9 * (mask[at(i)] - 1.0);
                 }
                 gemm(Mat::of(number, normed, c), n, &project, qkvg, wide, Finish::default());
                 // The normalised input is no longer needed: its memory takes the attended values.
                 let attended = &mut buffer[..n * hv];
+                if narrow {
+                    let heads = NarrowHeads {
+                        qkv: qkvg,
+                        stride: wide,
+                        heads: h,
+                        number,
+                        scale: factor,
+                        bias: turned,
+                        mask: keys_mask,
+                    };
+                    attend_narrow(&heads, attended);
+                }
                 let (mut k, mut v) = (number.empty(), number.empty());
-                for head in 0..h {
+                for head in (0..h).filter(|_| !narrow) {
                     k.refill_nk(Mat::new(&qkvg[hk + head * dk..], wide), dk, n);
                     v.refill_kn(Mat::new(&qkvg[2 * hk + head * dv..], wide), n, dv);
                     let block = HeadBlock {
                         q: Mat::new(&qkvg[head * dk..], wide),
                         k: &k,
                         v: &v,
-                        scale: (dk as f32).powf(-0.5),
+                        scale: factor,
                         bias: if bias.is_empty() { &[] } else { &bias[head * n * n..][..n * n] },
                         mask: keys_mask,
                     };
@@ -140,6 +154,9 @@ impl Fused for Attention {
                     unsafe { out.put(at(i) * c, &update[i * c..][..c]) };
                 }
             });
+        };
+        with_turned_bias(if narrow { bias } else { &[] }, n, |turned| {
+            for_blocks(rows, 1, |row, _| attend_row(row, turned));
         });
         Ok(())
     }
@@ -201,7 +218,12 @@ mod tests {
     use super::*;
 
     fn inputs(n0: usize, n1: usize, attended: usize) -> Vec<Tensor> {
-        let (c, h, d) = (10, 3, 4);
+        inputs_of(4, n0, n1, attended)
+    }
+
+    /// With `d` channels a head.
+    fn inputs_of(d: usize, n0: usize, n1: usize, attended: usize) -> Vec<Tensor> {
+        let (c, h) = (10, 3);
         let mask = (noise(&[n0, n1], 2).ge(-0.6).unwrap()).to_dtype(candle_core::DType::F32).unwrap();
         let w = |o: usize, i: usize, seed| noise(&[o, i], seed);
         vec![
@@ -231,6 +253,14 @@ mod tests {
         let op = Attention { heads: 3, orientation: Orientation::PerColumn };
         check(&op, &inputs(6, 5, 6), &[0, 4, 5, 6, 11]);
         check(&op, &inputs(6, 5, 6)[..11], &[0, 7, 9]);
+    }
+
+    #[test]
+    fn heads_of_eight_channels() {
+        let op = Attention { heads: 3, orientation: Orientation::PerRow };
+        check(&op, &inputs_of(8, 2, 37, 37), &[0, 4, 5, 6, 11]);
+        let op = Attention { heads: 3, orientation: Orientation::PerColumn };
+        check(&op, &inputs_of(8, 19, 3, 19)[..11], &[0, 7]);
     }
 
     #[test]

@@ -7,8 +7,8 @@
 use super::EPS;
 use super::forward::{Factors, PARTNERS, RESIDUES};
 use crate::cpu::{
-    Finish, Mat, Packed, SharedMut, add_transposed_product, gemm, layer_norm_backward_row, layer_norm_row,
-    padded, scale_row, scratch, sum_parts, transpose,
+    Finish, Mat, Number, Packed, SharedMut, add_transposed_product, gemm, layer_norm_backward_row,
+    layer_norm_row, padded, scale_row, scratch, sum_parts, transpose,
 };
 use crate::ops::sums::{Sums, add_rows, gradients};
 use crate::ops::{value, values};
@@ -114,7 +114,14 @@ impl Pass<'_> {
                     }
                     if let Some((a, b)) = ab {
                         if wanted[8] {
-                            self.factors.outer((a, i0, residues), (b, j0, partners), outer, rows, wide);
+                            self.factors.outer(
+                                (Mat::new(a, deep), i0, residues),
+                                (b, j0, partners),
+                                outer,
+                                Number::F32,
+                                rows,
+                                wide,
+                            );
                             let sum = places.of(sum, 8);
                             add_transposed_product((update, cz), cz, (rows, wide), e * e, pairs, sum);
                         }

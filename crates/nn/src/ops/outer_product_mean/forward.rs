@@ -2,7 +2,7 @@
 
 use super::EPS;
 use crate::cpu::{
-    Finish, Mat, Number, Packed, SharedMut, for_blocks, gemm, gemm_parallel, layer_norm_row_as, padded,
+    Finish, Mat, Number, Packed, SharedMut, for_blocks, gemm, gemm_parallel, layer_norm_rows_as, padded,
     scratch, transpose,
 };
 use crate::ops::{Value, values};
@@ -50,17 +50,10 @@ impl<'a> Factors<'a> {
         for_blocks(r, 1, |i, _| {
             scratch(s * (c + 2 * e), |buffer| {
                 let (normed, ab) = buffer.split_at_mut(s * c);
-                for q in 0..s {
-                    // SAFETY: source and result are two memories.
-                    let m = unsafe { m.range((q * r + i) * c, c) };
-                    layer_norm_row_as(
-                        self.number,
-                        m,
-                        &self.norm[0],
-                        &self.norm[1],
-                        &mut normed[q * c..][..c],
-                    );
-                }
+                // SAFETY: source and result are two memories.
+                let m = |q: usize| unsafe { m.range((q * r + i) * c, c) };
+                let [scale, offset] = &self.norm;
+                layer_norm_rows_as(self.number, s, m, scale, offset, normed);
                 let finish = Finish { bias: &self.bias, ..Finish::default() };
                 gemm(Mat::of(self.number, normed, c), s, &self.project, ab, 2 * e, finish);
                 for (q, ab) in ab.chunks_exact_mut(2 * e).enumerate() {
@@ -86,24 +79,27 @@ impl<'a> Factors<'a> {
     }
 
     /// Outer products of residues `i0..i0 + residues` and `j0..j0 + partners`, summed over the sequences,
-    /// as `[i, j, e, e]`: one row of e² a pair, rows `wide` apart. `outer` is scratch.
+    /// as `[i, j, e, e]`: one row of e² a pair, rows `wide` apart. `a` is of f32 or of the packed factor's numbers, the result
+    /// of `number`, f32 for an odd e; `outer` is scratch.
     pub fn outer(
         &self,
-        (a, i0, residues): (&[f32], usize, usize),
+        (a, i0, residues): (Mat<'_>, usize, usize),
         (b, j0, partners): (&Packed, usize, usize),
         outer: &mut [f32],
+        number: Number,
         rows: &mut [f32],
         wide: usize,
     ) {
-        let ([.., e], deep, across) = (self.sizes, self.deep, self.across());
+        let ([.., e], across) = (self.sizes, self.across());
         // Columns of packed factors begin at a multiple of its panels' width.
         let b = b.columns(j0 * e, partners * e);
-        gemm(Mat::new(&a[i0 * e * deep..], deep), residues * e, b, outer, across, Finish::default());
+        gemm(a.from_row(i0 * e), residues * e, b, outer, across, Finish::default());
         for i in 0..residues {
             for k in 0..e {
                 let from = &outer[(i * e + k) * across..][..partners * e];
                 for (j, from) in from.chunks_exact(e).enumerate() {
-                    rows[(i * partners + j) * wide + k * e..][..e].copy_from_slice(from);
+                    let to = (i * partners + j) * wide + number.depth(k * e);
+                    number.copy(from, &mut rows[to..][..number.depth(e)]);
                 }
             }
         }
@@ -126,19 +122,22 @@ pub(super) fn forward(t: &[Tensor], m: Source<'_>, out: Place<'_>) -> Result<()>
             factors.project(m, a, b);
             factors.number.pack_kn(b, s, r * e)
         });
+        // Once, not with each block of partners.
+        let a = factors.number.round_rows(a, factors.deep, s);
+        let number = if e.is_multiple_of(2) { wo.number() } else { Number::F32 };
         scratch(r * r, |count| {
             factors.count(count);
             for_blocks(r, RESIDUES, |i0, residues| {
-                let (pairs, wide) = (residues * PARTNERS, padded(e * e));
+                let (pairs, wide) = (residues * PARTNERS, padded(number.depth(e * e)));
                 let across = factors.across();
                 scratch(residues * e * across + pairs * (wide + cz), |buffer| {
                     let (outer, buffer) = buffer.split_at_mut(residues * e * across);
                     let (rows, update) = buffer.split_at_mut(pairs * wide);
                     for j0 in (0..r).step_by(PARTNERS) {
                         let partners = PARTNERS.min(r - j0);
-                        factors.outer((a, i0, residues), (&packed, j0, partners), outer, rows, wide);
+                        factors.outer((a, i0, residues), (&packed, j0, partners), outer, number, rows, wide);
                         let finish = Finish { bias: &bo, ..Finish::default() };
-                        gemm(Mat::new(rows, wide), residues * partners, &output, update, cz, finish);
+                        gemm(Mat::of(number, rows, wide), residues * partners, &output, update, cz, finish);
                         for (pair, update) in
                             update.chunks_exact_mut(cz).enumerate().take(residues * partners)
                         {

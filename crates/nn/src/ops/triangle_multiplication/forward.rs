@@ -2,7 +2,7 @@
 
 use super::Edges;
 use crate::cpu::{
-    Finish, Mat, Number, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_row_as, mul_sigmoid,
+    Finish, Mat, Number, Packed, SharedMut, for_blocks, gate_rows, gemm, layer_norm_rows_as, mul_sigmoid,
     padded, scratch, transpose,
 };
 use crate::ops::{Value, values};
@@ -64,18 +64,10 @@ impl<'a> Factors<'a> {
             scratch(r * (cz.max(2 * c) + 4 * c + 2 * c), |buffer| {
                 let (normed, buffer) = buffer.split_at_mut(r * cz.max(2 * c));
                 let (projected, gated) = buffer.split_at_mut(r * 4 * c);
-                for k in 0..r {
-                    let at = i * step.0 + k * step.1;
-                    // SAFETY: nothing is written before the sums are complete.
-                    let z = unsafe { z.range(at * cz, cz) };
-                    layer_norm_row_as(
-                        self.number,
-                        z,
-                        &self.norm[0],
-                        &self.norm[1],
-                        &mut normed[k * cz..][..cz],
-                    );
-                }
+                // SAFETY: nothing is written before the sums are complete.
+                let z = |k: usize| unsafe { z.range((i * step.0 + k * step.1) * cz, cz) };
+                let [scale, offset] = &self.norm;
+                layer_norm_rows_as(self.number, r, z, scale, offset, &mut normed[..r * cz]);
                 gemm(Mat::of(self.number, normed, cz), r, &self.project, projected, 4 * c, Finish::default());
                 for k in 0..r {
                     let (x, gate) = projected[k * 4 * c..][..4 * c].split_at(2 * c);
@@ -153,12 +145,11 @@ pub(super) fn forward_by(
                 let (summed, buffer) = buffer.split_at_mut(r * c.max(cz));
                 let (normed, gates) = buffer.split_at_mut(r * cz);
                 transpose(&sums[i * wide..], r * wide, c, r, row, c);
-                for j in 0..r {
-                    layer_norm_row_as(number, &row[j * c..][..c], &ns, &no, &mut summed[j * c..][..c]);
-                    // SAFETY: only this row's thread writes here, and later.
-                    let z = unsafe { z.range((i * r + j) * cz, cz) };
-                    layer_norm_row_as(number, z, &scale, &offset, &mut normed[j * cz..][..cz]);
-                }
+                let sums = |j: usize| &row[j * c..][..c];
+                layer_norm_rows_as(number, r, sums, &ns, &no, &mut summed[..r * c]);
+                // SAFETY: only this row's thread writes here, and later.
+                let z = |j: usize| unsafe { z.range((i * r + j) * cz, cz) };
+                layer_norm_rows_as(number, r, z, &scale, &offset, normed);
                 gemm(Mat::of(number, normed, cz), r, &gate, gates, cz, Finish::default());
                 let finish = Finish { bias: &bo, ..Finish::default() };
                 // The row of sums is no longer needed: its memory takes the update.
