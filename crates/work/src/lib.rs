@@ -15,6 +15,7 @@ pub mod pipe;
 mod product;
 mod progress;
 mod supervisor;
+mod words;
 
 pub use engine::{Engine, Model};
 pub use launch::{Launch, describe};
