@@ -38,12 +38,12 @@ echo secret >password
 as "$bin/initdb" -D "$folder/disk/data" -X "$folder/wal/log" -U foldry --pwfile="$folder/password" -A scram-sha-256 -E UTF8 \
     --locale=C >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-as "$bin/pg_ctl" -D "$folder/disk/data" -l "$folder/log" -w -t 60 -o "-p $port -h 127.0.0.1 -k $folder" start >/dev/null ||
+as "$bin/pg_ctl" -D "$folder/disk/data" -l "$folder/log" -w -t 60 -o "-p $port -h 127.0.0.1 -k $folder -c autovacuum=off" start >/dev/null ||
     { cat log >&2; exit 1; }
 # All but a little of what is left.
 free=$(df --output=avail -k "$folder/disk" | tail -1)
 ballast=$folder/disk/ballast
-head -c $(((free - 2048) * 1024)) /dev/zero >"$ballast"
+head -c $(((free - 1024) * 1024)) /dev/zero >"$ballast"
 cd "$OLDPWD"
 status=0
 FOLDRY_TEST_POSTGRES_SMALL=postgres://foldry:secret@127.0.0.1:$port/postgres FOLDRY_TEST_POSTGRES_BALLAST=$ballast "$@" || status=$?

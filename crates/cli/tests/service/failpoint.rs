@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Folded in an instant.
+/// Folded in an instant; with many recycles in a second.
 const SHORT: &str = "MKVLAWGDEYFRNQHSTPIC";
 
 /// What happens to a job before the server is gone, and how the job then ends.
@@ -16,6 +16,8 @@ const SHORT: &str = "MKVLAWGDEYFRNQHSTPIC";
 enum Story {
     /// It is submitted and folded.
     Folded,
+    /// Its child stands still, so that its lease is renewed.
+    Held,
     /// Its child is killed, so that it is to be tried again.
     Retried,
     /// The server is told to stop while it runs.
@@ -34,7 +36,7 @@ enum Story {
 const ROWS: [(&str, Story, &str); 12] = [
     ("accept -> queued", Story::Folded, "submit"),
     ("queued -> running", Story::Folded, "claim"),
-    ("heartbeat", Story::Folded, "heartbeat"),
+    ("heartbeat", Story::Held, "heartbeat"),
     ("progress", Story::Folded, "append_event"),
     ("write result", Story::Folded, "blob"),
     ("running -> succeeded", Story::Folded, "finish"),
@@ -49,11 +51,11 @@ const ROWS: [(&str, Story, &str); 12] = [
 impl Story {
     fn body(self) -> Value {
         let (sequence, recycles) = match self {
-            Self::Folded => (SHORT.into(), 400),
+            Self::Folded => (SHORT.into(), 3),
             // Long enough that it still runs when the server is told what to do.
-            Self::Retried | Self::Drained | Self::TakenBack => (SHORT.repeat(5), 40),
+            Self::Held | Self::Retried | Self::Drained | Self::TakenBack => (SHORT.into(), 100),
             Self::Cancelled => (SHORT.repeat(30), 50),
-            Self::Failed => ("A".repeat(150_000), 0),
+            Self::Failed => ("A".repeat(50_000), 0),
             Self::CancelledBefore => (SHORT.into(), 0),
         };
         json!({"name": "f", "sequence": sequence, "options": {"recycles": recycles}})
@@ -67,12 +69,12 @@ impl Story {
         match self {
             Self::Failed => "failed",
             Self::CancelledBefore | Self::Cancelled => "cancelled",
-            Self::Folded | Self::Retried | Self::Drained | Self::TakenBack => "succeeded",
+            Self::Folded | Self::Held | Self::Retried | Self::Drained | Self::TakenBack => "succeeded",
         }
     }
 
-    /// Makes it happen. The server may be gone at any moment, so nothing needs an answer.
-    fn happens(self, server: &Server, id: &str) {
+    /// Makes it happen; returns processes that it stopped. The server may be gone at any moment, so nothing needs an answer.
+    fn happens(self, server: &Server, id: &str) -> Vec<u32> {
         match self {
             Self::Folded | Self::Failed => {}
             Self::CancelledBefore => cancel(&server.client(), id),
@@ -81,10 +83,12 @@ impl Story {
                 match self {
                     Self::Cancelled => cancel(&server.client(), id),
                     Self::Drained => server.signal("TERM"),
-                    _ => kill_children(server),
+                    Self::Held => return signal("-STOP", server.children()),
+                    _ => drop(signal("-KILL", server.children())),
                 }
             }
         }
+        Vec::new()
     }
 }
 
@@ -92,15 +96,17 @@ fn cancel(client: &Client, id: &str) {
     let _ = client.try_cancel(id);
 }
 
-fn kill_children(server: &Server) {
-    for child in server.children() {
-        let _ = Command::new("kill").args(["-9", &child.to_string()]).status();
+/// Signals processes, which may be gone.
+fn signal(name: &str, processes: Vec<u32>) -> Vec<u32> {
+    for process in &processes {
+        let _ = Command::new("kill").args([name, &process.to_string()]).status();
     }
+    processes
 }
 
 /// The settings of a server on a folder.
 fn setup(folder: &std::path::Path, story: Story) -> Setup {
-    let settings = ["--lease", "3", "--drain", "0", "--max-residues", "200000", "--workers", story.workers()];
+    let settings = ["--lease", "3", "--drain", "0", "--max-residues", "60000", "--workers", story.workers()];
     Setup::new(folder, &settings)
 }
 
@@ -118,10 +124,10 @@ fn crash(row: &str, story: Story, operation: &str, point: &str) {
     });
     // Where the submission itself ends the server, nobody was told an id.
     assert_eq!(accepted.is_none(), operation == "submit", "{place}");
-    if let Some(id) = &accepted {
-        story.happens(&server, id);
-    }
+    let stopped = accepted.as_ref().map(|id| story.happens(&server, id)).unwrap_or_default();
     assert_eq!(server.signalled(PATIENCE), Some(6), "{place}: expected an abort: {:#?}", server.log());
+    // They find that their server is gone.
+    signal("-CONT", stopped);
     drop(server);
     after(&place, &setup, story, accepted.as_deref());
 }
