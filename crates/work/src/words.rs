@@ -8,8 +8,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 
-/// Last words are so many bytes.
-const LAST: usize = 1024;
+/// Last words are so many bytes: a backtrace may follow what tells why.
+const LAST: usize = 64 << 10;
 
 /// What Rust's own runtime says before it aborts because an allocation failed.
 const NO_MEMORY: &[u8] = b"memory allocation of ";

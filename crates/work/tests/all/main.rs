@@ -26,7 +26,7 @@ while read -r line; do
             echo "$done" ;;
         *'"sequence":"KILL'*) kill -9 $$ ;;
         *'"sequence":"CRASH'*) exit 3 ;;
-        *'"sequence":"STARVE'*) echo 'memory allocation of 5000000000 bytes failed' >&2; kill -6 $$ ;;
+        *'"sequence":"STARVE'*) echo 'memory allocation of 5000000000 bytes failed' >&2; seq 4000 >&2; kill -6 $$ ;;
         *'"sequence":"ABORT'*) echo 'no reason of memory' >&2; kill -6 $$ ;;
         *'"sequence":"DEAF'*) sleep 1000 & echo "$!" >>"$LOG"; wait; sleep 1000 ;;
         *'"sequence":"STEADY'*) read -r line; echo '{"say":"stopped"}' ;;
