@@ -23,6 +23,8 @@ need() { # PROGRAM PACKAGE
 }
 need /usr/lib/postgresql/*/bin/initdb postgresql
 need chromium chromium
+# Debian's `faketime`, for clocks that are off; without it those tests say NOT RUN.
+need faketime faketime
 
 # An S3-compatible server for the tests, of its own environment.
 s3=$target/s3-venv
@@ -52,6 +54,7 @@ page() {
 export FOLDRY_KILLS=$kills FOLDRY_STOPS=$stops FOLDRY_LOCK_SECONDS=$lock FOLDRY_CYCLES=$cycles
 step tests/service/postgres.sh cargo test --locked -p jobs --features s3 -- --include-ignored
 step tests/service/postgres.sh cargo test --locked -p foldry --test service -- --nocapture
+step tests/service/small_postgres.sh cargo test --locked -p foldry --test service -- --nocapture full_disk
 step cargo build --locked --quiet -p foldry
 FOLDRY=$target/debug/foldry step tests/service/clients/run.sh
 step page
@@ -63,5 +66,7 @@ if [ "$mode" = full ]; then
     # shellcheck disable=SC2016 # the script's own variable
     step tests/service/postgres.sh sh -c '"$0" postgres "$FOLDRY_TEST_POSTGRES"' "$target/release/jobs-bars"
     step cargo test --locked --release -p foldry --test service -- --ignored --nocapture load
+    # Failpoints are not in what is released.
+    step sh -c '! grep -q FOLDRY_FAILPOINT "$0"' "$target/release/foldry"
 fi
 printf '\nservice: %s: all passed\n' "$mode"

@@ -28,7 +28,8 @@ const ELSEWHERE: &[&str] = &[
     "waited_too_long",
     "sequence_too_long",
 ];
-/// Not met by any test: they need a disk without a free byte, a locked database, and a bare sequence that cannot be folded.
+/// Met by whole servers (`crates/cli/tests/service`, `disk.rs` and `memory.rs`): they need a disk without a free byte, a locked
+/// database, and a child that dies.
 const NOT_HERE: &[&str] = &["disk_full", "store_busy", "job_failed"];
 
 #[tokio::test]

@@ -186,7 +186,7 @@ impl<'a> Attempt<'a> {
     /// The child died by itself.
     async fn died(&self, end: End) {
         let (code, limit) = match end {
-            End::KilledBySystem => ("out_of_memory", Some(TWICE)),
+            End::KilledBySystem | End::Starved => ("out_of_memory", Some(TWICE)),
             // Poison after as many deaths as the store's policy allows.
             _ => (Reason::WORKER_LOST, None),
         };

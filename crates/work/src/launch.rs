@@ -2,6 +2,7 @@
 
 use crate::Engine;
 use crate::pipe::{Command, Lines, Said};
+use crate::words::Words;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub(crate) struct Child {
     group: Option<Pid>,
     to: ChildStdin,
     from: Lines<BufReader<ChildStdout>>,
+    words: Words,
 }
 
 impl Child {
@@ -51,6 +53,7 @@ impl Child {
             .envs(launch.environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -58,7 +61,8 @@ impl Child {
         let group = process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let to = process.stdin.take().expect("its input is a pipe");
         let from = process.stdout.take().expect("its output is a pipe");
-        let mut child = Self { process, group, to, from: Lines::new(BufReader::new(from)) };
+        let words = Words::pass_on(process.stderr.take().expect("its errors are a pipe"));
+        let mut child = Self { process, group, to, from: Lines::new(BufReader::new(from)), words };
         let first = tokio::time::timeout(patience, child.heard()).await;
         let why = match first {
             Ok(Ok(Some(Said::Ready(engine)))) => return Ok((child, engine)),
@@ -88,11 +92,11 @@ impl Child {
     pub(crate) async fn end(&mut self) -> End {
         // Gone already, it is still our child until waited for, so the number is no other's.
         if let Ok(Some(status)) = self.process.try_wait() {
-            return End::by_itself(status);
+            return End::by_itself(status, &mut self.words).await;
         }
         // It may be dying just now: of two reasons the first is told.
         if let Ok(Ok(status)) = tokio::time::timeout(Duration::from_millis(100), self.process.wait()).await {
-            return End::by_itself(status);
+            return End::by_itself(status, &mut self.words).await;
         }
         if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
@@ -117,6 +121,8 @@ pub(crate) enum End {
     Killed,
     /// The system killed it: almost always for want of memory.
     KilledBySystem,
+    /// It was refused memory and gave up: under a limit of its own, or where the system promises no more than it has.
+    Starved,
     /// Another signal.
     Signal(i32),
     /// It exited.
@@ -124,10 +130,11 @@ pub(crate) enum End {
 }
 
 impl End {
-    fn by_itself(status: ExitStatus) -> Self {
+    async fn by_itself(status: ExitStatus, words: &mut Words) -> Self {
         use std::os::unix::process::ExitStatusExt;
         match (status.code(), status.signal()) {
             (_, Some(9)) => Self::KilledBySystem,
+            (_, Some(6)) if words.of_memory().await => Self::Starved,
             (_, Some(signal)) => Self::Signal(signal),
             (code, None) => Self::Exit(code.unwrap_or(-1)),
         }
@@ -141,6 +148,7 @@ impl std::fmt::Display for End {
             Self::KilledBySystem => {
                 f.write_str("the system killed it (signal 9), most likely for want of memory")
             }
+            Self::Starved => f.write_str("it was refused memory and gave up (signal 6)"),
             Self::Signal(signal) => write!(f, "it died of signal {signal}"),
             Self::Exit(code) => write!(f, "it ended with code {code}"),
         }

@@ -16,6 +16,7 @@ mod product;
 mod progress;
 mod supervisor;
 mod verdict;
+mod words;
 
 pub use engine::{Engine, Model};
 pub use launch::{Launch, describe};

@@ -2,6 +2,8 @@
 
 mod child;
 mod crew;
+#[cfg(debug_assertions)]
+mod failpoint;
 mod given;
 mod logs;
 mod places;

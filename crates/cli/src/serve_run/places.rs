@@ -2,7 +2,7 @@
 
 use super::settings::{BlobPlace, Settings, StorePlace};
 use crate::failure::bad_input;
-use jobs::{Blobs, JobStore, Options, PostgresOptions, PostgresStore, Reap, SqliteStore};
+use jobs::{Blobs, JobStore, Options, PostgresOptions, PostgresStore, Probe, Reap, SqliteStore};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -55,11 +55,12 @@ impl Store {
         let policy = settings.policy.clone();
         let store = match &settings.store {
             StorePlace::File(file) => {
-                let options = Options { policy, ..Options::default() };
+                let options = Options { policy, probe: probe()?, ..Options::default() };
                 Self::File(Arc::new(SqliteStore::open(file, options).await?))
             }
             StorePlace::Postgres(url) => {
-                let options = PostgresOptions { policy, ..PostgresOptions::new(&place.name) };
+                let options =
+                    PostgresOptions { policy, probe: probe()?, ..PostgresOptions::new(&place.name) };
                 Self::Postgres(Arc::new(PostgresStore::open(url, options).await?))
             }
         };
@@ -90,9 +91,26 @@ impl Store {
 /// # Errors  bad input: settings of the object store that are missing. What the folder or the object store says.
 pub async fn blobs(settings: &Settings) -> anyhow::Result<Blobs> {
     match &settings.blobs {
-        BlobPlace::Folder(folder) => Ok(Blobs::open(folder)?),
+        BlobPlace::Folder(folder) => {
+            let blobs = Blobs::open(folder)?;
+            Ok(match probe()? {
+                Some(probe) => blobs.probed(probe),
+                None => blobs,
+            })
+        }
         BlobPlace::S3(url) => bucket(url).await,
     }
+}
+
+/// Where this process is to end itself: in builds for tests only.
+#[cfg(debug_assertions)]
+fn probe() -> anyhow::Result<Option<Arc<dyn Probe>>> {
+    super::failpoint::probe()
+}
+
+#[cfg(not(debug_assertions))]
+fn probe() -> anyhow::Result<Option<Arc<dyn Probe>>> {
+    Ok(None)
 }
 
 /// The bucket of `s3://BUCKET/PREFIX`; who asks is told by the variables that all of its clients read.

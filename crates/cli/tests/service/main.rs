@@ -2,10 +2,15 @@
 //!
 //! Long runs are the same tests with other counts, see `tests/service/run.sh`.
 
+mod audit;
 mod churn;
 mod client;
+mod clock;
+mod disk;
 mod end_to_end;
+mod failpoint;
 mod load;
+mod memory;
 mod server;
 
 use std::path::{Path, PathBuf};

@@ -2,8 +2,9 @@
 
 use crate::client::Client;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,11 @@ pub struct Server {
 }
 
 /// How servers on one folder are started.
+#[derive(Clone)]
 pub struct Setup {
     folder: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// A `foldry worker` for the servers of a database, killed when it is dropped.
@@ -27,9 +30,15 @@ pub struct Worker(Child);
 impl Worker {
     /// With a data folder of its own.
     pub fn start(data: &Path, arguments: &[String]) -> Self {
+        Self::start_with(data, arguments, &[])
+    }
+
+    /// With variables besides.
+    pub fn start_with(data: &Path, arguments: &[String], environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_foldry"));
         command.args(["worker", "--nice", "0", "--data"]).arg(data).args(arguments);
         command.env("FOLDRY_WEIGHTS", data.join("none")).env("RAYON_NUM_THREADS", "1");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         Self(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 }
@@ -43,22 +52,44 @@ impl Drop for Worker {
 
 impl Setup {
     pub fn new(folder: &Path, arguments: &[&str]) -> Self {
-        Self { folder: folder.into(), arguments: arguments.iter().map(ToString::to_string).collect() }
+        Self {
+            folder: folder.into(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            environment: Vec::new(),
+        }
     }
 
-    /// A server that is ready, on a port of its own.
-    pub fn start(&self) -> Server {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_foldry"))
+    /// With a variable besides.
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foldry"));
+        command
             // Not at the lowest priority: whatever else the machine does must not decide on a test.
             .args(["serve", "--nice", "0", "--listen", "127.0.0.1:0", "--data"])
             .arg(self.folder.join("data"))
             .args(&self.arguments)
             .env("FOLDRY_WEIGHTS", self.folder.join("none"))
             .env("RAYON_NUM_THREADS", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// A server that dies before it is ready; the signal that ended it.
+    pub fn dies(&self, patience: Duration) -> Option<i32> {
+        let process = self.command().stderr(Stdio::null()).spawn().unwrap();
+        Server { process, address: String::new(), lines: mpsc::channel().1, said: Vec::new() }
+            .signalled(patience)
+    }
+
+    /// A server that is ready, on a port of its own.
+    pub fn start(&self) -> Server {
+        let mut process = self.command().spawn().unwrap();
         let (send, lines) = mpsc::channel();
         let from = BufReader::new(process.stderr.take().unwrap());
         let mut server = Server { process, address: String::new(), lines, said: Vec::new() };
@@ -105,10 +136,19 @@ impl Server {
 
     /// Waits for its end; its exit code.
     pub fn ended(&mut self, patience: Duration) -> i32 {
+        self.waited(patience).code().unwrap_or(-1)
+    }
+
+    /// Waits for its end; the signal that ended it.
+    pub fn signalled(&mut self, patience: Duration) -> Option<i32> {
+        self.waited(patience).signal()
+    }
+
+    fn waited(&mut self, patience: Duration) -> ExitStatus {
         let end = Instant::now() + patience;
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
-                return status.code().unwrap_or(-1);
+                return status;
             }
             assert!(Instant::now() < end, "still running: {:#?}", self.log());
             std::thread::sleep(Duration::from_millis(20));

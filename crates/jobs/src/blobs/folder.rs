@@ -3,7 +3,8 @@
 //! A blob is written aside, flushed, renamed, and its folder is flushed.
 
 use super::{Parts, Swept};
-use crate::{Digest, Error, JobStore, Result};
+use crate::probe::Hook;
+use crate::{Digest, Error, JobStore, Point, Result};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -21,11 +22,13 @@ pub(super) struct Folder {
     root: PathBuf,
     /// Shared by puts while they make a blob present and young; alone for a sweep that removes one.
     present: Arc<RwLock<()>>,
+    /// For tests that crash.
+    pub(super) probe: Hook,
 }
 
 impl Folder {
     pub(super) fn open(root: &Path) -> Result<Self> {
-        let blobs = Self { root: root.to_owned(), present: Arc::default() };
+        let blobs = Self { root: root.to_owned(), present: Arc::default(), probe: Hook::default() };
         let aside = blobs.aside();
         fs::create_dir_all(&aside).map_err(Error::io(&aside))?;
         flush(root)?;
@@ -54,6 +57,7 @@ impl Folder {
             }
             let aside = self.aside().join(Uuid::now_v7().to_string());
             let written = write(&aside, bytes).and_then(|()| {
+                self.probe.reached("blob", Point::Applied);
                 let _present = self.present.read().expect("no holder panics");
                 fs::rename(&aside, &path).map_err(Error::io(&path))
             });
@@ -65,6 +69,7 @@ impl Folder {
         }
         // Also for a blob that was there: whoever put it may not have come so far.
         flush(folder)?;
+        self.probe.reached("blob", Point::Committed);
         Ok(digest)
     }
 

@@ -15,10 +15,12 @@ mod client;
 pub use client::S3Options;
 pub use parts::Parts;
 
-use crate::{Digest, JobStore, Result};
+use crate::probe::Hook;
+use crate::{Digest, JobStore, Probe, Result};
 use folder::Folder;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A place for blobs. A folder belongs to one process that puts and sweeps, and any number may read; of a bucket any number
@@ -58,6 +60,16 @@ impl Blobs {
     /// # Errors  `DiskFull`, `Io`.
     pub fn open(root: &Path) -> Result<Self> {
         Folder::open(root).map(|folder| Self(Place::Folder(folder)))
+    }
+
+    /// Tells `probe` of every blob that is put as `blob`, for tests that crash. Of a folder only.
+    pub fn probed(mut self, probe: Arc<dyn Probe>) -> Self {
+        match &mut self.0 {
+            Place::Folder(folder) => folder.probe = Hook(Some(probe)),
+            #[cfg(feature = "s3")]
+            Place::Bucket(_) => {}
+        }
+        self
     }
 
     /// Opens a bucket, which must be there.

@@ -31,6 +31,8 @@ while read -r line; do
             echo "$done" ;;
         *'"sequence":"KILL'*) kill -9 $$ ;;
         *'"sequence":"CRASH'*) exit 3 ;;
+        *'"sequence":"STARVE'*) echo 'memory allocation of 5000000000 bytes failed' >&2; seq 4000 >&2; kill -6 $$ ;;
+        *'"sequence":"ABORT'*) echo 'no reason of memory' >&2; kill -6 $$ ;;
         *'"sequence":"DEAF'*) sleep 1000 & echo "$!" >>"$LOG"; wait; sleep 1000 ;;
         *'"sequence":"STEADY'*) read -r line; echo '{"say":"stopped"}' ;;
         *'"sequence":"LATE'*) read -r line; printf 'ATOM' >"$out/rank_001.pdb"; echo "$done" ;;
@@ -187,6 +189,17 @@ async fn a_child_that_the_system_kills_twice_was_out_of_memory() {
     let job = bench.ended(id).await;
     assert_eq!((job.state, job.attempts), (State::Failed, 2));
     assert_eq!(job.reason.unwrap().code, "out_of_memory");
+    bench.is_well().await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_child_that_is_refused_memory_says_so_and_another_abort_is_none() {
+    let bench = Bench::new(SOON).await;
+    let (starve, abort) = (bench.submit("STARVE").await, bench.submit("ABORT").await);
+    let (starve, abort) = (bench.ended(starve).await, bench.ended(abort).await);
+    assert_eq!((starve.attempts, starve.reason.unwrap().code.as_str()), (2, "out_of_memory"));
+    assert_eq!((abort.attempts, abort.reason.unwrap().code.as_str()), (3, "worker_lost"));
     bench.is_well().await;
     bench.end().await;
 }
