@@ -3,7 +3,7 @@
 use crate::audit::{begun, one_end};
 use crate::server::{Server, Setup, Worker};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Debian's, of the package `libfaketime`.
 fn library() -> Option<PathBuf> {
@@ -17,12 +17,12 @@ fn library() -> Option<PathBuf> {
 }
 
 /// Variables that set a process's clock off; how long things take stays as it is.
-fn off(library: &PathBuf, by: &str) -> [(&'static str, String); 3] {
+fn off(library: &Path, by: &str) -> [(&'static str, String); 3] {
     let library = library.to_str().unwrap().to_owned();
     [("LD_PRELOAD", library), ("FAKETIME", by.into()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into())]
 }
 
-fn start(setup: &Setup, library: &PathBuf, by: &str) -> Server {
+fn start(setup: &Setup, library: &Path, by: &str) -> Server {
     let setup =
         off(library, by).into_iter().fold(setup.clone(), |setup, (name, value)| setup.with(name, value));
     setup.start()
