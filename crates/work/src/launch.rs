@@ -50,6 +50,8 @@ impl Child {
         let program = launch.program.display().to_string();
         let mut process = tokio::process::Command::new(&launch.program)
             .args(&launch.arguments)
+            // To make one takes memory, too: a child that was refused some would stand still in it.
+            .env("RUST_BACKTRACE", "0")
             .envs(launch.environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -6,6 +6,7 @@ use crate::embedded;
 use crate::failure::{BadInput, bad_input, text};
 use crate::fold_run::{Fate, Listener, Network, Run, Source, Template, Wanted, choose, fold_target, settle};
 use crate::precision::Precision;
+use anyhow::Context;
 use features::FeatureConfig;
 use msa::Target;
 use serde_json::Value;
@@ -58,6 +59,8 @@ pub fn fold_for_a_server(offer: Offer) -> anyhow::Result<()> {
     // Neither is possible everywhere, and work goes on without.
     let _ = rustix::process::nice(offer.nice);
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    // Its threads are there before anything takes memory: one that cannot be had later ends it in a way that says little.
+    rayon::ThreadPoolBuilder::new().build_global().context("threads that compute")?;
     let mut desk = Desk::new(offer)?;
     work::pipe::serve(&mut desk)?;
     Ok(())

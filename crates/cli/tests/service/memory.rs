@@ -40,7 +40,8 @@ fn refused(server: &Server, id: &str, mut limit: impl FnMut(u32)) -> Value {
         std::thread::sleep(Duration::from_millis(2));
     };
     assert_eq!((&job["state"], &job["reason"]["code"]), (&json!("failed"), &json!("out_of_memory")), "{job}");
-    assert_eq!(job["attempts"], 2, "{job}");
+    let told: Vec<Value> = client.events(id, None, |_| false).into_iter().map(|event| event.data).collect();
+    assert_eq!(job["attempts"], 2, "{told:#?}");
     assert_eq!(client.get("/health/ready", &[]).status, 200);
     println!("out of memory: {}; slowest two answers {slowest:?}", job["reason"]["message"]);
     job
