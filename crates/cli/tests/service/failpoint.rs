@@ -122,8 +122,9 @@ fn crash(row: &str, story: Story, operation: &str, point: &str) {
         assert_eq!(answer.status, 202, "{place}: {}", String::from_utf8_lossy(&answer.body));
         answer.json()["id"].as_str().unwrap().to_owned()
     });
-    // Where the submission itself ends the server, nobody was told an id.
-    assert_eq!(accepted.is_none(), operation == "submit", "{place}");
+    // Where the submission itself ends the server, nobody was told an id; elsewhere a worker may claim the job, and end the
+    // server, before the answer is out.
+    assert!(accepted.is_none() || operation != "submit", "{place}");
     let stopped = accepted.as_ref().map(|id| story.happens(&server, id)).unwrap_or_default();
     assert_eq!(server.signalled(PATIENCE), Some(6), "{place}: expected an abort: {:#?}", server.log());
     // They find that their server is gone.

@@ -55,6 +55,8 @@ struct State {
     said: bool,
     /// Nothing more is to be said or heard.
     over: bool,
+    /// `end` was called, and has returned.
+    ended: bool,
 }
 
 struct Shared {
@@ -110,7 +112,8 @@ impl Watch {
         self.0.say_to_all(FAILED, code, self.0.rank);
     }
 
-    /// This rank is done; returns when all are, or `end` was called.
+    /// This rank is done; returns when all are, or after `end`, if that returns: a process that is to end with another's code must not
+    /// end well before it.
     pub(super) fn finish(&self) {
         let shared = &self.0;
         let all: BTreeSet<usize> = shared.peers.iter().map(|p| p.0).collect();
@@ -118,7 +121,7 @@ impl Watch {
             shared.known().said = true;
             shared.say_to_all(DONE, 0, shared.rank);
         }
-        let waits = |state: &mut State| !state.over && !all.is_subset(&state.done);
+        let waits = |state: &mut State| !state.ended && !all.is_subset(&state.done);
         let mut state = shared.changed.wait_while(shared.known(), waits).unwrap_or_else(|p| p.into_inner());
         if shared.rank == 0 && !state.over {
             shared.say_to_all(DONE, 0, 0);
@@ -185,8 +188,9 @@ impl Shared {
         if self.rank == 0 {
             self.say_to_all(kind, end.code(), rank);
         }
-        self.changed.notify_all();
         (self.end)(end);
+        self.known().ended = true;
+        self.changed.notify_all();
     }
 
     fn give_signs(&self, every: Duration) {
