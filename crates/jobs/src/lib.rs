@@ -46,7 +46,7 @@ pub use job::{Job, JobId, Reason, Submission, Submitted};
 pub use lease::{Beat, Claim, Lease, Outcome, Reap, Reaped, Requeue};
 pub use policy::{Policy, Quotas};
 pub use postgres::{PostgresOptions, PostgresStore};
-pub use probe::{Point, Probe};
+pub use probe::{Crash, Point, Probe};
 pub use sqlite::{Options, SqliteStore};
 pub use state::State;
 pub use store::{FAR, JobStore, Query, Stats};

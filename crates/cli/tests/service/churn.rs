@@ -1,10 +1,10 @@
 //! Servers and workers are killed at random moments; a client's own log says what must be there in the end.
 
-use crate::client::{Client, Event};
+use crate::audit::one_end;
+use crate::client::Client;
 use crate::server::{Server, Setup, Worker};
 use crate::{count, root};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -162,14 +162,7 @@ fn audit(client: &Client, ledger: &Ledger) -> BTreeMap<String, usize> {
         let state = job["state"].as_str().unwrap().to_owned();
         match state.as_str() {
             "succeeded" => {
-                // The right bytes: what its sha256 says, of the seed that was asked for.
-                let pdb = client.get(&format!("/v1/jobs/{id}/result"), &[("Accept", "chemical/x-pdb")]);
-                assert_eq!(pdb.status, 200);
-                let files = job["result"]["files"].as_array().unwrap();
-                let file = files.iter().find(|file| file["name"] == "rank_001.pdb").unwrap();
-                let sha256: String =
-                    Sha256::digest(&pdb.body).iter().map(|byte| format!("{byte:02x}")).collect();
-                assert_eq!(file["sha256"], sha256, "{key}");
+                // Of the seed that was asked for.
                 let seed = &job["result"]["ranking"][0]["seed"];
                 assert_eq!(format!("key-{seed}"), *key);
             }
@@ -178,14 +171,7 @@ fn audit(client: &Client, ledger: &Ledger) -> BTreeMap<String, usize> {
             "failed" if job["reason"]["code"] == "out_of_memory" => {}
             _ => panic!("{key}: {job}"),
         }
-        // One end, and nothing after it.
-        let events = client.events(id, None, |_| false);
-        let is_end = |event: &&Event| {
-            let ends = ["succeeded", "failed", "cancelled"];
-            event.kind == "state" && ends.iter().any(|end| event.data["state"] == *end)
-        };
-        assert_eq!(events.iter().filter(is_end).count(), 1, "{key}");
-        assert!(is_end(&&events[events.len() - 2]) && events[events.len() - 1].kind == "end", "{key}");
+        one_end(client, &job, key);
         *states.entry(state).or_default() += 1;
     }
     states

@@ -53,10 +53,10 @@ async fn crashes(operation: &str, place: Place) {
     for point in ["applied", "committed"] {
         for count in ["1", "2"] {
             let mut before = place.server();
-            before.args(["append_event", "applied", "2"]);
+            before.arg("append_event:applied:2");
             live(before, &mut log, |_, _| {});
             let mut server = place.server();
-            server.args([operation, point, count]);
+            server.arg(format!("{operation}:{point}:{count}"));
             let end = live(server, &mut log, |_, _| {});
             assert_eq!(end.signal(), Some(6), "{operation} {point}: expected an abort, found {end}");
         }

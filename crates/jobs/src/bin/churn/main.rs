@@ -1,19 +1,18 @@
 //! A server in small, to be killed in tests: submits, claims and ends jobs of a store, and says on stdout what was
 //! acknowledged, so that whoever reads it knows what must be there afterwards.
 //!
-//! `jobs-churn DATABASE [OPERATION applied|committed COUNT]`: DATABASE is a file or a `postgres://` URL; the second form
+//! `jobs-churn DATABASE [OPERATION:applied|committed:COUNT]`: DATABASE is a file or a `postgres://` URL; the second form
 //! ends itself, as by a crash, when the operation reaches that point for the COUNT-th time. Environment:
 //! `CHURN_SCHEMA` of PostgreSQL, `CHURN_LEASE` and `CHURN_REST` (between claim and end) in milliseconds.
 //!
 //! Lines: `submitted KEY JOB`, `claimed JOB FENCE`, `cancelled JOB STATE`, `ended JOB FENCE STATE`, and `late JOB FENCE`
 //! where an end was refused.
 
-mod crash;
 mod settings;
 mod store;
 mod work;
 
-use jobs::{JobStore, Reap, Submission};
+use jobs::{Crash, JobStore, Probe, Reap, Submission};
 use serde_json::json;
 use std::io::Write;
 use std::sync::Arc;
@@ -64,8 +63,12 @@ async fn reap(store: &dyn JobStore) -> Result<(), Failure> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect(); // the first is the program
-    let (database, rest) = arguments.split_first().ok_or("expected a database")?;
-    let store: Arc<dyn JobStore> = store::open(database, crash::probe(rest)?).await?;
+    let (database, crash) = match &arguments[..] {
+        [database] => (database, None),
+        [database, crash] => (database, Some(Arc::new(crash.parse::<Crash>()?) as Arc<dyn Probe>)),
+        _ => return Err("expected DATABASE [OPERATION:applied|committed:COUNT]".into()),
+    };
+    let store: Arc<dyn JobStore> = store::open(database, crash).await?;
     let store = &*store;
     while !again(async || store.reap(Reap::Boot).await).await?.is_empty() {}
     let rest = settings::millis("CHURN_REST")?.unwrap_or_default();
