@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 /// Last words are so many bytes: a backtrace may follow what tells why.
 const LAST: usize = 64 << 10;
 
-/// What Rust's own runtime says before it aborts because an allocation failed.
-const NO_MEMORY: &[u8] = b"memory allocation of ";
+/// What Rust's own runtime says before it aborts because memory was refused: to an allocation, or to the stack on which a
+/// new thread's signals are handled.
+const NO_MEMORY: [&[u8]; 2] = [b"memory allocation of ", b"Cannot allocate memory"];
 
 /// The way of a child's words.
 pub(crate) struct Words {
@@ -46,6 +47,6 @@ impl Words {
         // Something that it started may still hold the other end.
         let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.task).await;
         let last = self.last.lock().expect("no holder panics");
-        last.windows(NO_MEMORY.len()).any(|part| part == NO_MEMORY)
+        NO_MEMORY.iter().any(|words| last.windows(words.len()).any(|part| part == *words))
     }
 }

@@ -61,6 +61,7 @@ pub fn fold_for_a_server(offer: Offer) -> anyhow::Result<()> {
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     // Its threads are there before anything takes memory: one that cannot be had later ends it in a way that says little.
     rayon::ThreadPoolBuilder::new().build_global().context("threads that compute")?;
+    rayon::broadcast(|_| ());
     let mut desk = Desk::new(offer)?;
     work::pipe::serve(&mut desk)?;
     Ok(())

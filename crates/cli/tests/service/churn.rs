@@ -2,6 +2,7 @@
 
 use crate::audit::one_end;
 use crate::client::Client;
+use crate::postgres;
 use crate::server::{Server, Setup, Worker};
 use crate::{count, root};
 use serde_json::{Value, json};
@@ -185,10 +186,7 @@ fn nothing_accepted_is_lost_when_servers_and_workers_are_killed() {
 
 #[test]
 fn nothing_accepted_is_lost_on_postgres_either() {
-    let Ok(url) = std::env::var("FOLDRY_TEST_POSTGRES") else {
-        println!("NOT RUN: wants a database in FOLDRY_TEST_POSTGRES (tests/service/postgres.sh)");
-        return;
-    };
+    let Some(url) = postgres::url() else { return };
     let folder = tempfile::tempdir().unwrap();
     let blobs = folder.path().join("blobs");
     let shared = ["--store", &url, "--blobs", blobs.to_str().unwrap(), "--lease", "3", "--queued", QUEUED];

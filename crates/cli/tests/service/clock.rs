@@ -1,6 +1,7 @@
 //! Machines whose clocks are an hour off, with libfaketime.
 
 use crate::audit::{begun, one_end};
+use crate::postgres;
 use crate::server::{Server, Setup, Worker};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -45,10 +46,7 @@ fn body(seed: usize, repeats: usize) -> Value {
 #[test]
 fn servers_and_workers_of_other_hours_keep_their_leases() {
     let Some(library) = library() else { return };
-    let Ok(url) = std::env::var("FOLDRY_TEST_POSTGRES") else {
-        println!("NOT RUN: wants a database in FOLDRY_TEST_POSTGRES (tests/service/postgres.sh)");
-        return;
-    };
+    let Some(url) = postgres::url() else { return };
     let folder = tempfile::tempdir().unwrap();
     let blobs = folder.path().join("blobs");
     let shared = ["--store", &url, "--blobs", blobs.to_str().unwrap(), "--lease", "3", "--queued", "1000000"];

@@ -2,8 +2,10 @@
 
 use crate::audit::one_end;
 use crate::client::Client;
+use crate::postgres;
 use crate::server::{Server, Setup};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -104,17 +106,37 @@ fn signal(name: &str, processes: Vec<u32>) -> Vec<u32> {
     processes
 }
 
-/// The settings of a server on a folder.
-fn setup(folder: &std::path::Path, story: Story) -> Setup {
-    let settings = ["--lease", "3", "--drain", "0", "--max-residues", "60000", "--workers", story.workers()];
-    Setup::new(folder, &settings)
+/// Where a server keeps its jobs.
+#[derive(Debug, Clone, Copy)]
+enum Store {
+    Sqlite,
+    Postgres,
+}
+
+impl Store {
+    /// Whether there is one, and failpoints, which builds without debug assertions have not.
+    fn is_there(self) -> bool {
+        if !cfg!(debug_assertions) {
+            println!("NOT RUN: a build of the release profile has no failpoints");
+            return false;
+        }
+        matches!(self, Self::Sqlite) || postgres::url().is_some()
+    }
+
+    /// The settings of a server that has it, and a folder, to itself.
+    fn setup(self, folder: &Path, story: Story) -> Setup {
+        let settings = ["--lease", "3", "--drain", "0", "--max-residues", "60000", "--workers", story.workers()];
+        let Self::Postgres = self else { return Setup::new(folder, &settings) };
+        let (url, blobs) = (postgres::fresh().unwrap(), folder.join("blobs"));
+        Setup::new(folder, &[&settings[..], &["--store", &url, "--blobs", blobs.to_str().unwrap()]].concat())
+    }
 }
 
 /// Lets the server end itself at a point, starts another and says what it found.
-fn crash(row: &str, story: Story, operation: &str, point: &str) {
-    let place = format!("{row}, {operation}:{point}");
+fn crash(store: Store, row: &str, story: Story, operation: &str, point: &str) {
+    let place = format!("{store:?}, {row}, {operation}:{point}");
     let folder = tempfile::tempdir().unwrap();
-    let setup = setup(folder.path(), story);
+    let setup = store.setup(folder.path(), story);
     let mut server = setup.clone().with("FOLDRY_FAILPOINT", format!("{operation}:{point}:1")).start();
     let key = Some("once");
     let accepted = server.client().try_submit(&story.body(), key).ok();
@@ -160,17 +182,9 @@ fn after(place: &str, setup: &Setup, story: Story, accepted: Option<&str>) {
     println!("{place}: {} after attempt {}", story.end(), job["attempts"]);
 }
 
-/// Builds without debug assertions have no failpoints.
-fn are_there() -> bool {
-    if !cfg!(debug_assertions) {
-        println!("NOT RUN: a build of the release profile has no failpoints");
-    }
-    cfg!(debug_assertions)
-}
-
-#[test]
-fn a_server_that_dies_at_any_row_of_the_table_loses_nothing() {
-    if !are_there() {
+/// Every row of the table, before and after the write.
+fn all_rows(store: Store) {
+    if !store.is_there() {
         return;
     }
     // Two at a time: most of it is waiting.
@@ -179,22 +193,22 @@ fn a_server_that_dies_at_any_row_of_the_table_loses_nothing() {
         for half in crashes.chunks(crashes.len().div_ceil(2)) {
             scope.spawn(move || {
                 for ((row, story, operation), point) in half {
-                    crash(row, *story, operation, point);
+                    crash(store, row, *story, operation, point);
                 }
             });
         }
     });
 }
 
-#[test]
-fn a_server_that_dies_while_it_takes_jobs_back_loses_nothing() {
-    if !are_there() {
+/// Servers that die while they take back what the one before them left running.
+fn taking_back(store: Store) {
+    if !store.is_there() {
         return;
     }
     for point in ["applied", "committed"] {
-        let place = format!("running -> queued (boot), reap:{point}");
+        let place = format!("{store:?}, running -> queued (boot), reap:{point}");
         let (folder, story) = (tempfile::tempdir().unwrap(), Story::TakenBack);
-        let setup = setup(folder.path(), story);
+        let setup = store.setup(folder.path(), story);
         let mut server = setup.start();
         let id = server.client().try_submit(&story.body(), Some("once")).unwrap().json()["id"].clone();
         let id = id.as_str().unwrap();
@@ -204,4 +218,24 @@ fn a_server_that_dies_while_it_takes_jobs_back_loses_nothing() {
         assert_eq!(dies.dies(PATIENCE), Some(6), "{place}: expected an abort");
         after(&place, &setup, story, Some(id));
     }
+}
+
+#[test]
+fn a_server_that_dies_at_any_row_of_the_table_loses_nothing() {
+    all_rows(Store::Sqlite);
+}
+
+#[test]
+fn a_server_that_dies_at_any_row_of_the_table_loses_nothing_on_postgres() {
+    all_rows(Store::Postgres);
+}
+
+#[test]
+fn a_server_that_dies_while_it_takes_jobs_back_loses_nothing() {
+    taking_back(Store::Sqlite);
+}
+
+#[test]
+fn a_server_that_dies_while_it_takes_jobs_back_loses_nothing_on_postgres() {
+    taking_back(Store::Postgres);
 }

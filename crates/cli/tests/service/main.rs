@@ -11,6 +11,7 @@ mod end_to_end;
 mod failpoint;
 mod load;
 mod memory;
+mod postgres;
 mod server;
 
 use std::path::{Path, PathBuf};

@@ -62,12 +62,12 @@ pub trait Folder {
 
 /// Folds what comes on standard input until it ends, which ends the process: the server is gone, and so nothing
 /// that is still being folded is of use.
-/// # Errors  the supervisor cannot be written to.
+/// # Errors  the supervisor cannot be written to, or the system has no thread left to read it.
 pub fn serve(folder: &mut dyn Folder) -> io::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let (send, tasks) = mpsc::channel();
     let flag = stop.clone();
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         for line in io::stdin().lock().lines() {
             match line.map(|line| serde_json::from_str(&line)) {
                 Ok(Ok(Command::Fold(task))) => {
@@ -85,7 +85,7 @@ pub fn serve(folder: &mut dyn Folder) -> io::Result<()> {
             }
         }
         std::process::exit(0);
-    });
+    })?;
     let mut out = io::stdout().lock();
     say(&mut out, &Said::Ready(folder.engine()))?;
     while let Ok(task) = tasks.recv() {

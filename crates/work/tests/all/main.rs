@@ -32,6 +32,7 @@ while read -r line; do
         *'"sequence":"KILL'*) kill -9 $$ ;;
         *'"sequence":"CRASH'*) exit 3 ;;
         *'"sequence":"STARVE'*) echo 'memory allocation of 5000000000 bytes failed' >&2; seq 4000 >&2; kill -6 $$ ;;
+        *'"sequence":"STACK'*) echo 'failed to allocate an alternative stack: Cannot allocate memory (os error 12)' >&2; kill -6 $$ ;;
         *'"sequence":"ABORT'*) echo 'no reason of memory' >&2; kill -6 $$ ;;
         *'"sequence":"DEAF'*) sleep 1000 & echo "$!" >>"$LOG"; wait; sleep 1000 ;;
         *'"sequence":"STEADY'*) read -r line; echo '{"say":"stopped"}' ;;
@@ -196,9 +197,13 @@ async fn a_child_that_the_system_kills_twice_was_out_of_memory() {
 #[tokio::test]
 async fn a_child_that_is_refused_memory_says_so_and_another_abort_is_none() {
     let bench = Bench::new(SOON).await;
-    let (starve, abort) = (bench.submit("STARVE").await, bench.submit("ABORT").await);
-    let (starve, abort) = (bench.ended(starve).await, bench.ended(abort).await);
-    assert_eq!((starve.attempts, starve.reason.unwrap().code.as_str()), (2, "out_of_memory"));
+    let (starve, stack) = (bench.submit("STARVE").await, bench.submit("STACK").await);
+    let abort = bench.submit("ABORT").await;
+    for starved in [starve, stack] {
+        let job = bench.ended(starved).await;
+        assert_eq!((job.attempts, job.reason.unwrap().code.as_str()), (2, "out_of_memory"));
+    }
+    let abort = bench.ended(abort).await;
     assert_eq!((abort.attempts, abort.reason.unwrap().code.as_str()), (3, "worker_lost"));
     bench.is_well().await;
     bench.end().await;
