@@ -60,6 +60,27 @@ export -f golden
 export foldry logs root
 step golden 60 bash -c golden
 
+# A few steps of the trainer, and their judgement, by both devices: losses and scores may differ by rounding, which training multiplies.
+training() {
+    local work=$logs/training
+    rm -rf "$work" && mkdir -p "$work/in" && cd "$work" || return 1
+    for id in 1jos_A 2ayd_A 4mo0_A 5pal_A; do
+        cp "$root/data/examples/$id.ref.pdb" "in/$id.pdb" && cp "$root/data/examples/$id.a3m" in || return 1
+    done
+    printf 'id\tcluster\tsplit\n5pal_A\tx\ttest\n' >split.tsv
+    "$foldry" data ingest in -o set.foldset --split split.tsv --unlisted train || return 1
+    for device in cpu cuda; do
+        printf '%s\n' "model = '$root/data/models/mini.json'" "dataset = 'set.foldset'" "output = '$device'" '[sample]' 'crop = 40' 'recycles = 1' \
+            '[passes]' 'checkpoint_activations = true' '[train]' 'steps = 4' 'batch = 2' 'lr = 1e-3' >"$device.toml"
+        "$foldry" train "$device.toml" --device "$device" || return 1
+        "$foldry" eval --data set.foldset --split test --params "$device/model.safetensors" --device "$device" --json >"$device.json" || return 1
+    done
+    "$foldry" eval --data set.foldset --split test --params cpu/model.safetensors --device cuda --json >cross.json || return 1
+    python3 "$root/tests/gpu/compare_training.py" "$work"
+}
+export -f training
+step training 60 bash -c training
+
 # One rank through NCCL is one process alone, to the bit: the real library, memory and copies; more ranks need more GPUs.
 nccl() {
     local work=$logs/nccl

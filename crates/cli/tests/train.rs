@@ -68,6 +68,17 @@ fn a_model_is_trained_in_slices_judged_and_used() {
     assert!(header["foldry.accuracy"].contains("1 chains of the test split"), "{header:?}");
 }
 
+#[test]
+fn a_gpu_that_cannot_be_used_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    prepare(folder);
+    let refused = foldry(&["train", "run.toml", "--device", "cuda:4096"], folder);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(stderr(&refused).starts_with("ERROR  --device cuda:4096: "), "{}", stderr(&refused));
+    assert!(!folder.join("run").exists());
+}
+
 /// Parameters in AlphaFold's own format, of a small network of AlphaFold's own configuration.
 #[test]
 fn parameters_of_alphafold_are_tuned_with_the_same_command() {

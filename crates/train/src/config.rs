@@ -46,7 +46,8 @@ pub struct TrainConfig {
     /// Checkpoints kept; older ones are removed once a newer one is safe.
     pub keep: usize,
     /// Samples computed at once, each on one thread: faster than one on all threads where networks are small, for as many
-    /// times the memory. The numbers are the same, as far as the task's do not depend on its threads. At most `batch`.
+    /// times the memory. The numbers are the same, as far as the task's do not depend on its threads. At most `batch`;
+    /// one on a GPU.
     pub together: usize,
     /// Threads that prepare samples; 0: each is prepared when it is needed.
     pub workers: usize,
@@ -68,7 +69,7 @@ pub enum Matrices {
     /// Single precision: the masters themselves.
     #[default]
     F32,
-    /// bfloat16 copies; their gradients go to the masters.
+    /// bfloat16 copies; their gradients go to the masters. On a GPU operations round the masters themselves.
     Bf16,
 }
 

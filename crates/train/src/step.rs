@@ -84,7 +84,9 @@ impl<'a> Model<'a> {
         let (own, blocks) = (layout.own(), layout.own_blocks(BLOCK));
         let adam = AdamW::new(pick(&masters, &own));
         let sums = vec![0.0; layout.total()];
-        let lanes = if config.together > 1 { lanes(config.together)? } else { Vec::new() };
+        // A GPU takes one operation after the other anyway.
+        let at_once = if weights.device().is_cpu() { config.together } else { 1 };
+        let lanes = if at_once > 1 { lanes(at_once)? } else { Vec::new() };
         Ok(Self { config, weights, collective, layout, masters, adam, sums, own, blocks, lanes })
     }
 

@@ -38,12 +38,12 @@ impl Weights {
 
     /// The same with matrices as `matrices` says. Working copies are casts on the tape, so their gradients go to the
     /// masters; they are of the moment, and must be made again after an update. The trainer hands fresh ones to every step
-    /// in [`crate::StepCtx::weights`].
+    /// in [`crate::StepCtx::weights`]. On a GPU there are none: its operations round what they are given.
     ///
     /// # Errors  If a cast fails.
     pub fn working(&self, matrices: Matrices) -> Result<BTreeMap<String, Tensor>> {
         let mut tensors = self.tensors();
-        if matrices == Matrices::Bf16 {
+        if matrices == Matrices::Bf16 && self.device.is_cpu() {
             for tensor in tensors.values_mut().filter(|t| t.rank() == 2) {
                 *tensor = tensor.to_dtype(DType::BF16)?;
             }

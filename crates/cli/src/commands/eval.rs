@@ -1,5 +1,6 @@
 //! `foldry eval`: judge parameters on a split of a dataset, beside baselines.
 
+use crate::device::Choice;
 use crate::embedded::ACCURACY;
 use crate::failure::{Interrupted, bad_input};
 use crate::fold_run::{Network, choose};
@@ -48,9 +49,12 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = usize::MAX)]
     chains: usize,
     /// Chains judged at once, each on its share of the cores; by default as many as cores and memory allow. Scores
-    /// do not depend on it.
+    /// do not depend on it. One on a GPU.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     together: Option<u16>,
+    /// Where to compute: cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: Choice,
     /// Write every chain's scores as it is judged, one JSON object a line.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -76,14 +80,18 @@ pub fn run(args: Args) -> Result<()> {
             args.longest
         )));
     }
-    let device = crate::device::Choice::Cpu.open(DTYPE.on_gpu())?;
+    let device = args.device.open(DTYPE.on_gpu())?;
     let weights = choose(&args.model, args.params.as_deref())?;
     let mut network = Network::open(&weights, args.config.as_deref(), DTYPE, device)?;
     let recycles = args.recycles.unwrap_or(network.features.common.num_recycle);
     let features = network.features.clone();
     let longest = chosen.iter().map(|&i| dataset.entry(i).length).max().unwrap_or(0);
-    let lanes =
-        args.together.map_or_else(|| together(&network, longest, recycles), usize::from).min(chosen.len());
+    let lanes = match args.together {
+        _ if network.is_on_gpu() => 1,
+        Some(together) => usize::from(together),
+        None => together(&network, longest, recycles),
+    };
+    let lanes = lanes.min(chosen.len());
     let model = network.model()?;
 
     let stop = Arc::new(AtomicBool::new(false));

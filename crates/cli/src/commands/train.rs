@@ -1,5 +1,6 @@
 //! `foldry train RECIPE.toml`: train the folding network, in slices if wanted.
 
+use crate::device::Choice;
 use crate::failure::{self, Interrupted, bad_input};
 use crate::train_run;
 use anyhow::{Context, Result};
@@ -7,10 +8,11 @@ use dataset::Dataset;
 use folding::recipe::Recipe;
 use folding::source::TrainingChains;
 use folding::task::FoldingTask;
+use nn::cuda::Precision;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use train::{Collective, Summary, Weighted, Weights};
+use train::{Collective, Matrices, Summary, Weighted, Weights};
 
 /// Train the folding network on a dataset as a recipe says.
 #[derive(clap::Args)]
@@ -24,6 +26,9 @@ pub struct Args {
     /// Stop with a checkpoint after so many seconds; `--resume` goes on from there.
     #[arg(long, value_name = "SECONDS")]
     max_seconds: Option<u64>,
+    /// Where to compute: cpu, cuda (of the machine's GPUs the one that `LOCAL_RANK` names, else the first) or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: Choice,
 }
 
 /// Trains until all steps are done, the time is over or Ctrl-C; on all ranks that `mpirun` started, if it did.
@@ -78,7 +83,9 @@ fn ready(args: &Args) -> Result<Ready> {
         )));
     }
     let order = train_run::order(&dataset, source.chains(), recipe.train.seed)?;
-    let (parameters, origin) = train_run::initial(&network.config, &recipe)?;
+    let precision = if recipe.train.matrices == Matrices::Bf16 { Precision::Bf16 } else { Precision::F32 };
+    let device = train_run::own_gpu(args.device).open(precision)?;
+    let (parameters, origin) = train_run::initial(&network.config, &recipe, &device.device)?;
     let weights = Weights::new(parameters).map_err(bad_input)?;
     recipe.train.about = serde_json::json!({
         "model": named.json,

@@ -5,6 +5,7 @@ mod described;
 
 pub use described::{Described, described};
 
+use crate::device::Choice;
 use crate::failure::bad_input;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
@@ -56,19 +57,36 @@ pub fn order(dataset: &Dataset, chains: &[usize], seed: u64) -> Result<Weighted>
     Weighted::new(&weights, seed).map_err(bad_input)
 }
 
-/// Parameters to start from, and where they come from.
+/// The GPU that a rank's `cuda` means: its own of the machine's, as `torchrun` says in `LOCAL_RANK`, else the first.
+pub fn own_gpu(device: Choice) -> Choice {
+    let of_rank = || std::env::var("LOCAL_RANK").ok()?.parse().ok();
+    match device {
+        Choice::Cuda(0) => Choice::Cuda(of_rank().unwrap_or(0)),
+        other => other,
+    }
+}
+
+/// Parameters to start from, on `device`, and where they come from.
 ///
 /// # Errors  bad input, naming the file.
-pub fn initial(config: &fold::Config, recipe: &Recipe) -> Result<(BTreeMap<String, Tensor>, Value)> {
+pub fn initial(
+    config: &fold::Config,
+    recipe: &Recipe,
+    device: &Device,
+) -> Result<(BTreeMap<String, Tensor>, Value)> {
     let Some(path) = &recipe.init else {
-        return Ok((folding::initial_parameters(config, recipe.train.seed)?, Value::Null));
+        let mut tensors = folding::initial_parameters(config, recipe.train.seed)?;
+        for tensor in tensors.values_mut() {
+            *tensor = tensor.to_device(device)?;
+        }
+        return Ok((tensors, Value::Null));
     };
     let (_, arrays) = nn::files::read(path).map_err(bad_input)?;
     let (_, ours) =
         fold::names::canonical(&arrays).map_err(|e| bad_input(format!("{}: {e}", path.display())))?;
     let mut tensors = BTreeMap::new();
     for (name, array) in ours {
-        tensors.insert(name, Tensor::from_vec(array.to_f32(), array.shape(), &Device::Cpu)?);
+        tensors.insert(name, Tensor::from_vec(array.to_f32(), array.shape(), device)?);
     }
     // Strictly: every tensor used, every shape right.
     folding::judge::network(config, &tensors).map_err(|e| bad_input(format!("{}: {e}", path.display())))?;

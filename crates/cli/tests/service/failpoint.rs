@@ -125,7 +125,8 @@ impl Store {
 
     /// The settings of a server that has it, and a folder, to itself.
     fn setup(self, folder: &Path, story: Story) -> Setup {
-        let settings = ["--lease", "3", "--drain", "0", "--max-residues", "60000", "--workers", story.workers()];
+        let settings =
+            ["--lease", "3", "--drain", "0", "--max-residues", "60000", "--workers", story.workers()];
         let Self::Postgres = self else { return Setup::new(folder, &settings) };
         let (url, blobs) = (postgres::fresh().unwrap(), folder.join("blobs"));
         Setup::new(folder, &[&settings[..], &["--store", &url, "--blobs", blobs.to_str().unwrap()]].concat())
