@@ -84,7 +84,8 @@ fn ready(args: &Args) -> Result<Ready> {
     }
     let order = train_run::order(&dataset, source.chains(), recipe.train.seed)?;
     let precision = if recipe.train.matrices == Matrices::Bf16 { Precision::Bf16 } else { Precision::F32 };
-    let device = train_run::own_gpu(args.device).open(precision)?;
+    let local_rank = std::env::var("LOCAL_RANK").ok();
+    let device = train_run::own_gpu(args.device, local_rank.as_deref()).open(precision)?;
     let (parameters, origin) = train_run::initial(&network.config, &recipe, &device.device)?;
     let weights = Weights::new(parameters).map_err(bad_input)?;
     recipe.train.about = serde_json::json!({

@@ -58,8 +58,8 @@ pub fn order(dataset: &Dataset, chains: &[usize], seed: u64) -> Result<Weighted>
 }
 
 /// The GPU that a rank's `cuda` means: its own of the machine's, as `torchrun` says in `LOCAL_RANK`, else the first.
-pub fn own_gpu(device: Choice) -> Choice {
-    let of_rank = || std::env::var("LOCAL_RANK").ok()?.parse().ok();
+pub fn own_gpu(device: Choice, local_rank: Option<&str>) -> Choice {
+    let of_rank = || local_rank?.parse().ok();
     match device {
         Choice::Cuda(0) => Choice::Cuda(of_rank().unwrap_or(0)),
         other => other,
@@ -146,4 +146,21 @@ pub fn export(output: &Path, config: &TrainConfig, recipe: &str) -> Result<()> {
     let half = arrays.iter().map(|(name, a)| (name.clone(), a.to_float(Dtype::BF16))).collect();
     safetensors::write(&output.join("model.bf16.safetensors"), &half, &metadata)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rank_takes_its_own_gpu_unless_another_is_named() {
+        for (device, rank, own) in [
+            (Choice::Cuda(0), Some("2"), Choice::Cuda(2)),
+            (Choice::Cuda(0), None, Choice::Cuda(0)),
+            (Choice::Cuda(3), Some("2"), Choice::Cuda(3)),
+            (Choice::Cpu, Some("2"), Choice::Cpu),
+        ] {
+            assert_eq!(own_gpu(device, rank), own);
+        }
+    }
 }
