@@ -237,7 +237,7 @@ inline void run_block(int threads) {
     m.threads = threads;
     m.at_barrier = m.finished = 0;
     if (int(m.fibers.size()) < threads) m.fibers.resize(threads);
-    m.arrived.assign(threads / 32, 0);
+    m.arrived.assign((threads + 31) / 32, 0);
     m.order.resize(threads);
     for (int i = 0; i < threads; i++) {
         m.order[i] = i;
@@ -263,7 +263,7 @@ inline void run_block(int threads) {
         for (int first = 0; first < threads; first += together) {
             for (bool again = true; again;) {
                 again = false;
-                for (int i = first; i < first + together; i++) {
+                for (int i = first; i < std::min(first + together, threads); i++) {
                     Fiber& f = m.fibers[m.order[i]];
                     if (f.wait != Wait::none) continue;
                     m.current = &f;
@@ -306,7 +306,7 @@ inline void catch_faults() {
 /// Runs `body` for every thread of every block. `schedule`: the order of threads, see Machine.
 inline void launch(long blocks, int threads, size_t shared_bytes, int schedule, const std::function<void()>& body) {
     Machine& m = machine;
-    if (threads % 32 != 0 || threads > 1024 || blocks < 1) fail("grid or block of an impossible size");
+    if (threads < 1 || threads > 1024 || blocks < 1 || (threads % 32 != 0 && schedule != 0)) fail("grid or block of an impossible size");
     if (shared_bytes > 227 * 1024) fail("takes " + std::to_string(shared_bytes) + " bytes of shared memory; sm_90 has 232448");
     Guarded shared(shared_bytes);
     m.body = &body;

@@ -1,8 +1,10 @@
-// Stands in for CUDA's libraries on a machine without a GPU: memory is the host's, our kernels run in the emulator, matrix products are
-// plain sums, and of candle's kernels there are those that join and round weights. Built as libcuda.so.1 and the others by
-// tests/kernels/run.sh driver, which runs `foldry bench op --device cuda --check` on it: a program with the feature `cuda` as it is shipped,
-// through its stand-ins for the libraries, down to loading, launching and copying.
+// Stands in for CUDA's libraries on a machine without a GPU: memory is the host's, our kernels and candle's run in the emulator, matrix
+// products are plain sums. Built as libcuda.so.1 and the others by tests/kernels/run.sh driver, which runs `foldry` on it: a program with
+// the feature `cuda` as it is shipped, through its stand-ins for the libraries, down to loading, launching and copying. What it was asked
+// for is counted, and written to the file that FOLDRY_DRIVER_LOG names when the program ends.
+#include "candle.hpp"
 #include "library.cpp"
+#include <mutex>
 
 using u8 = unsigned char;
 using Address = u64; // CUdeviceptr
@@ -10,6 +12,28 @@ using Address = u64; // CUdeviceptr
 namespace {
 
 constexpr int INVALID = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500;
+constexpr size_t ALL = size_t(16) << 30;
+
+/// What the driver was asked for since it was loaded.
+struct Log {
+    std::map<std::string, long> counts;
+    size_t held = 0, most = 0; // bytes
+    ~Log() {
+        const char* path = std::getenv("FOLDRY_DRIVER_LOG");
+        std::FILE* file = path ? std::fopen(path, "w") : nullptr;
+        if (!file) return;
+        for (const auto& [what, times] : counts) std::fprintf(file, "%s %ld\n", what.c_str(), times);
+        std::fclose(file);
+    }
+};
+Log asked;
+
+/// The program's threads come one at a time.
+std::recursive_mutex one;
+using Alone = std::lock_guard<std::recursive_mutex>;
+
+/// As the driver's pool counts memory.
+size_t pooled(size_t bytes) { return (bytes + 511) / 512 * 512; }
 
 std::map<Address, Memory*>& blocks() {
     static std::map<Address, Memory*> all;
@@ -17,17 +41,22 @@ std::map<Address, Memory*>& blocks() {
 }
 
 int allocate(Address* to, size_t bytes) {
-    if (bytes > (size_t(4) << 30)) return OUT_OF_MEMORY;
+    const Alone alone(one);
+    if (asked.held + pooled(bytes) > ALL) return OUT_OF_MEMORY;
     auto* memory = new Memory(bytes);
     *to = reinterpret_cast<Address>(memory->data());
     blocks()[*to] = memory;
+    asked.held += pooled(bytes);
+    asked.most = std::max(asked.most, asked.held);
     return 0;
 }
 
 int release(Address at) {
+    const Alone alone(one);
     const auto found = blocks().find(at);
     if (found == blocks().end()) return INVALID;
     if (!found->second->intact()) emulator::fail("wrote beside its memory");
+    asked.held -= pooled(found->second->size());
     delete found->second;
     blocks().erase(found);
     return 0;
@@ -42,28 +71,13 @@ void put(void* to, bool is_bf16, size_t i, float x) {
     else static_cast<float*>(to)[i] = x;
 }
 
-template <class T>
-T at(void** parameters, int i) {
-    T value;
-    std::memcpy(&value, parameters[i], sizeof value);
-    return value;
+int copy(const char* direction, void* to, const void* from, size_t n) {
+    const Alone alone(one);
+    asked.counts[std::string("copy ") + direction]++;
+    std::memcpy(to, from, n);
+    return 0;
 }
-
-/// The kernels of candle that packing weights needs: src, dst, d1, d2, src_s, dst_s; and numel, num_dims, info, inp, out.
-bool candle(const std::string& name, void** p) {
-    if (name == "copy2d_f32") {
-        const auto *from = at<const float*>(p, 0);
-        auto* to = at<float*>(p, 1);
-        for (size_t i = 0; i < at<u32>(p, 2); i++)
-            for (size_t j = 0; j < at<u32>(p, 3); j++) to[i * at<u32>(p, 5) + j] = from[i * at<u32>(p, 4) + j];
-        return true;
-    }
-    if (name == "cast_f32_bf16" && at<Address>(p, 2) == 0) {
-        for (size_t i = 0; i < at<size_t>(p, 0); i++) put(at<void*>(p, 4), true, i, at<const float*>(p, 3)[i]);
-        return true;
-    }
-    return false;
-}
+void* pointer(Address a) { return reinterpret_cast<void*>(a); }
 
 } // namespace
 
@@ -74,8 +88,8 @@ int cuDriverGetVersion(int* v) { return *v = 13000, 0; }
 int cuDeviceGetCount(int* n) { return *n = 1, 0; }
 int cuDeviceGet(int* d, int) { return *d = 0, 0; }
 int cuDeviceGetName(char* to, int n, int) { return std::snprintf(to, size_t(n), "the emulator"), 0; }
-int cuDeviceTotalMem_v2(size_t* n, int) { return *n = size_t(4) << 30, 0; }
-int cuMemGetInfo_v2(size_t* free, size_t* all) { return *free = *all = size_t(4) << 30, 0; }
+int cuDeviceTotalMem_v2(size_t* n, int) { return *n = ALL, 0; }
+int cuMemGetInfo_v2(size_t* free, size_t* all) { return *all = ALL, *free = ALL - asked.held, 0; }
 int cuDeviceGetAttribute(int* v, int attribute, int) {
     const std::map<int, int> known{{16, 3}, {75, 9}, {76, 0}, {97, 227 * 1024}, {115, 1}};
     const auto found = known.find(attribute);
@@ -86,29 +100,38 @@ int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 int cuCtxDestroy_v2(void*) { return 0; }
 int cuCtxGetCurrent(void** c) { return *c = &blocks(), 0; }
 int cuCtxSetCurrent(void*) { return 0; }
-int cuCtxSynchronize() { return 0; }
+int cuCtxSynchronize() { return asked.counts["wait"]++, 0; }
 int cuDeviceGetDefaultMemPool(void** p, int) { return *p = &blocks(), 0; }
-int cuMemPoolGetAttribute(void*, int, void* v) { return std::memset(v, 0, 8), 0; }
-int cuMemPoolSetAttribute(void*, int, void*) { return 0; }
+int cuMemPoolGetAttribute(void*, int attribute, void* v) {
+    constexpr int USED = 7, MOST_USED = 8;
+    const u64 value = attribute == USED ? asked.held : attribute == MOST_USED ? asked.most : 0;
+    return std::memcpy(v, &value, sizeof value), 0;
+}
+int cuMemPoolSetAttribute(void*, int attribute, void*) {
+    constexpr int MOST_USED = 8;
+    if (attribute == MOST_USED) asked.most = asked.held;
+    return 0;
+}
 int cuEventCreate(void** e, u32) { return *e = &blocks(), 0; }
 int cuEventDestroy_v2(void*) { return 0; }
 int cuEventRecord(void*, void*) { return 0; }
 int cuStreamCreate(void** s, u32) { return *s = &blocks(), 0; }
 int cuStreamDestroy_v2(void*) { return 0; }
 int cuStreamIsCapturing(void*, int* status) { return *status = 0, 0; }
-int cuStreamSynchronize(void*) { return 0; }
+int cuStreamSynchronize(void*) { return asked.counts["wait"]++, 0; }
 int cuStreamWaitEvent(void*, void*, u32) { return 0; }
 int cuGetErrorString(int, const char** text) { return *text = "an error of the fake driver", 0; }
 int cuMemAllocAsync(Address* to, size_t bytes, void*) { return allocate(to, bytes); }
 int cuMemAlloc_v2(Address* to, size_t bytes) { return allocate(to, bytes); }
 int cuMemFreeAsync(Address from, void*) { return release(from); }
 int cuMemFree_v2(Address from) { return release(from); }
-int cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void*) { return std::memcpy(reinterpret_cast<void*>(to), from, n), 0; }
-int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void*) { return std::memcpy(to, reinterpret_cast<void*>(from), n), 0; }
-int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void*) {
-    return std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), n), 0;
+int cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void*) { return copy("to the device", pointer(to), from, n); }
+int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void*) { return copy("to the host", to, pointer(from), n); }
+int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void*) { return copy("on the device", pointer(to), pointer(from), n); }
+int cuMemsetD8Async(Address to, u8 value, size_t n, void*) {
+    asked.counts["fill"]++;
+    return std::memset(pointer(to), value, n), 0;
 }
-int cuMemsetD8Async(Address to, u8 value, size_t n, void*) { return std::memset(reinterpret_cast<void*>(to), value, n), 0; }
 int cuModuleLoadData(void** module, const void* image) { return *module = const_cast<void*>(image), image ? 0 : INVALID; }
 int cuModuleUnload(void*) { return 0; }
 int cuModuleGetFunction(void** function, void*, const char* name) {
@@ -118,14 +141,16 @@ int cuModuleGetFunction(void** function, void*, const char* name) {
 int cuFuncSetAttribute(void*, int, int value) { return value <= 227 * 1024 ? 0 : INVALID; }
 int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void*, int, size_t) { return *blocks = 2, 0; }
 int cuLaunchKernel(void* function, u32 x, u32 y, u32 z, u32 threads, u32 ty, u32 tz, u32 shared, void*, void** parameters, void**) {
+    const Alone alone(one);
     const std::string& name = *static_cast<std::string*>(function);
-    const auto found = entries().find(name);
     if (y * z * ty * tz != 1) return INVALID;
+    asked.counts["launch " + name]++;
+    const auto found = entries().find(name);
     if (found != entries().end()) {
         found->second.run(x, int(threads), shared, 0, parameters[0]);
         return 0;
     }
-    if (candle(name, parameters)) return 0;
+    if (candle::launch(name, x, threads, parameters)) return 0;
     std::fprintf(stderr, "ERROR  the fake driver has no kernel %s\n", name.c_str());
     return NOT_FOUND;
 }
@@ -142,17 +167,23 @@ int cublasGemmStridedBatchedEx(void*, int op_a, int op_b, int m, int n, int k, c
     if (type_a != type_b || (!half && type_a != F32) || (!half_c && type_c != F32) || compute != COMPUTE_32F) return 7;
     const float scale = *static_cast<const float*>(alpha), before = *static_cast<const float*>(beta);
     if (lda < (op_a ? k : m) || ldb < (op_b ? n : k) || ldc < m) return 7;
+    const Alone alone(one);
+    asked.counts["products"]++;
+    std::vector<float> sums(static_cast<size_t>(m));
     for (long long e = 0; e < batch; e++)
-        for (long long i = 0; i < m; i++)
-            for (long long j = 0; j < n; j++) {
-                float sum = 0;
-                for (long long l = 0; l < k; l++)
-                    sum += get(a, half, e * stride_a + (op_a ? i * lda + l : l * lda + i)) *
-                           get(b, half, e * stride_b + (op_b ? l * ldb + j : j * ldb + l));
+        for (long long j = 0; j < n; j++) {
+            std::fill(sums.begin(), sums.end(), 0.0f);
+            for (long long l = 0; l < k; l++) {
+                const float y = get(b, half, size_t(e * stride_b + (op_b ? l * ldb + j : j * ldb + l)));
+                for (long long i = 0; i < m; i++)
+                    sums[size_t(i)] += y * get(a, half, size_t(e * stride_a + (op_a ? i * lda + l : l * lda + i)));
+            }
+            for (long long i = 0; i < m; i++) {
                 const size_t to = size_t(e * stride_c + j * ldc + i);
                 // What is there is not read where nothing is added to it: it may be no number.
-                put(c, half_c, to, scale * sum + (before != 0.0f ? before * get(c, half_c, to) : 0.0f));
+                put(c, half_c, to, scale * sums[size_t(i)] + (before != 0.0f ? before * get(c, half_c, to) : 0.0f));
             }
+        }
     return 0;
 }
 

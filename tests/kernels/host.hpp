@@ -168,5 +168,6 @@ template <class Arguments>
 void launch(const std::string& name, long blocks, int threads, size_t shared, int schedule, void (*kernel)(const Arguments),
             const Arguments& arguments) {
     emulator::running = name;
+    if (threads % 32 != 0) emulator::fail("a block that is not of whole warps");
     emulator::launch(blocks, threads, shared, schedule, [&] { kernel(arguments); });
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs every kernel of kernels/ on the CPU, thread by thread, against float64. Needs a C++20 compiler only.
 #   tests/kernels/run.sh [NAME...]     all, or e.g. attention; `rust` is whole operations as crates/nn launches them (needs cargo)
-#   FOLDRY=PROGRAM tests/kernels/run.sh driver     a program built with the feature `cuda`, on a fake driver; not among `all`
-# Builds into $OUT, or a folder that is removed. Three minutes on one core, most of them compiling, and the time to build nn.
+#   tests/kernels/run.sh driver       the program with the feature `cuda`, whole, on a fake driver; not among `all`. FOLDRY=PROGRAM: one built before
+# Builds into $OUT, or a folder that is removed. Three minutes on one core, most of them compiling, and the time to build nn; `driver`
+# five, and the time to build foldry.
 # The compiler marks every access to memory; the marks go to races.hpp, not to a sanitizer's library.
 set -euo pipefail
 
@@ -27,18 +28,57 @@ rust() {
         -p nn --test emulated -- --ignored --test-threads 1
 }
 
-# A program as it is shipped, with CUDA's libraries replaced by one that runs the kernels in the emulator.
+# The folder of candle's kernels.
+candle_kernels() {
+    local manifest
+    manifest=$(cargo metadata --format-version 1 --locked --features foldry/cuda --manifest-path "$here/../../Cargo.toml" |
+        grep -o '"manifest_path":"[^"]*/candle-kernels-[^"]*Cargo.toml"' | head -n 1 | cut -d '"' -f 4)
+    [ -n "$manifest" ] || { echo "expected the crate candle-kernels among the dependencies" >&2; return 1; }
+    echo "$(dirname "$manifest")/src"
+}
+
+# How often the fake driver was asked for what begins with $2, by its log.
+asked() { awk -v what="$2" 'index($0, what) == 1 { n += $NF } END { print n + 0 }' "$1"; }
+
+# A program as it is shipped, with CUDA's libraries replaced by one that runs all kernels in the emulator.
 driver() {
-    mkdir -p "$out/libraries"
-    "${CXX:-g++}" -std=c++20 -O2 -Wall -Wextra -Wno-unknown-pragmas -shared -fPIC -o "$out/libraries/libcuda.so.1" "$here/fake_driver.cpp"
+    local foldry=${FOLDRY:-} root=$here/../.. kernels target header dtype recycles
+    local golden=$root/tests/golden/fold small=(--msa 5 --extra 7)
+    if [ -z "$foldry" ]; then
+        target=${CARGO_TARGET_DIR:-$root/target}
+        (eval "$("$root/kernels/stand_in.sh" "$target/cuda-feature/nvcc")" &&
+            cargo build --quiet --locked --manifest-path "$root/Cargo.toml" -p foldry --features cuda) || return 1
+        # A copy: the next build without the feature takes the name.
+        cp "$target/debug/foldry" "$out/foldry" && foldry=$out/foldry || return 1
+    fi
+    kernels=$(candle_kernels) && mkdir -p "$out/libraries" "$out/headers/cuda/std" || return 1
+    for header in cuda_fp16.h cuda_bf16.h cuda_fp8.h cuda.h cuda/std/limits; do : >"$out/headers/$header"; done
+    "${CXX:-g++}" -std=c++20 -O2 -Wall -Wextra -Wno-unknown-pragmas -shared -fPIC -isystem "$out/headers" -isystem "$kernels" \
+        -o "$out/libraries/libcuda.so.1" "$here/fake_driver.cpp" || return 1
     for library in libcublas.so.13 libcublasLt.so.13 libcurand.so.10; do ln -sf libcuda.so.1 "$out/libraries/$library"; done
-    local foldry=${FOLDRY:?expected a program built with the feature cuda} dtype only
-    LD_LIBRARY_PATH=$out/libraries "$foldry" doctor --json | grep -q '"name":"the emulator"' || return 1
-    # Operations that have kernels; the fake driver has few of candle's.
+    export LD_LIBRARY_PATH=$out/libraries
+    "$foldry" doctor --json | grep -q '"name":"the emulator"' || return 1
     for dtype in f32 bf16; do
-        for only in triangle transition msa_ extra_ outer point pair_bias linear layer_norm; do
-            LD_LIBRARY_PATH=$out/libraries "$foldry" bench op --device cuda --check --dtype "$dtype" --only "$only" --lengths 9 --msa 5 --extra 11 || return 1
-        done
+        "$foldry" bench op --device cuda --check --dtype "$dtype" --lengths 9 "${small[@]}" || return 1
+        "$foldry" bench model --device cuda --check --dtype "$dtype" --lengths 9,18 --blocks 2 "${small[@]}" || return 1
+        "$foldry" bench train --device cuda --check --dtype "$dtype" --crop 10 --steps 1 --recycles 1 --channels 64 --blocks 1 --extra-blocks 1 \
+            "${small[@]}" || return 1
+    done
+    # AlphaFold's network with templates, after one pass and after two.
+    for recycles in 0 1; do
+        forward=("$foldry" forward --config "$golden/config.json" --params "$golden/params.npz" --features "$golden/features.npz" --recycles "$recycles")
+        "${forward[@]}" -o "$out/cpu.safetensors" || return 1
+        FOLDRY_DRIVER_LOG=$out/passes_$recycles "${forward[@]}" --device cuda -o "$out/cuda.safetensors" || return 1
+        python3 "$root/tests/gpu/compare.py" "$out/cpu.safetensors" "$out/cuda.safetensors" || return 1
+    done
+    local what before after
+    for what in launch products "copy to the device" "copy on the device" "copy to the host" wait; do
+        before=$(asked "$out/passes_0" "$what") after=$(asked "$out/passes_1" "$what")
+        echo "a pass: $((after - before)) × $what"
+        case $what in
+            "copy to the host" | wait)
+                [ "$after" = "$before" ] || { echo "expected that a pass waits for nothing, and reads nothing" >&2; return 1; } ;;
+        esac
     done
 }
 
