@@ -23,6 +23,7 @@ struct Log {
         std::FILE* file = path ? std::fopen(path, "w") : nullptr;
         if (!file) return;
         for (const auto& [what, times] : counts) std::fprintf(file, "%s %ld\n", what.c_str(), times);
+        std::fprintf(file, "most bytes %zu\n", most);
         std::fclose(file);
     }
 };

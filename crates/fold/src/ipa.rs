@@ -49,6 +49,7 @@ impl InvariantPointAttention {
             head_weights: &self.head_weights,
             out: self.out.pair(),
         };
-        ops::invariant_point_attention(s, z, mask, (&frames.rotation, &frames.translation), &weights).tensor()
+        ops::invariant_point_attention(s, z, mask, (&frames.rotation()?, &frames.translation()?), &weights)
+            .tensor()
     }
 }

@@ -119,6 +119,7 @@ impl StructureModule {
         let initial = self.norm_s.forward(single)?;
         let z = self.norm_z.forward(pair)?;
         let mut s = self.input.forward(&initial)?;
+        let initial = self.initial_angles(&initial)?;
         let mut frames = Frames::identity(aatype.len(), single.device())?;
         let (mut traj, mut angles, mut raw_angles) = (Vec::new(), Vec::new(), Vec::new());
         let mut last = None;
@@ -156,8 +157,8 @@ impl StructureModule {
         })
     }
 
-    /// One layer: from `s` `[r, c]` and frames, given `z` `[r, r, c_z]` and `initial` `[r, c_s]`, both
-    /// normalised. Its number tells its dropout from the other layers'.
+    /// One layer: from `s` `[r, c]` and frames, given the normalised `z` `[r, r, c_z]` and what
+    /// [`Self::initial_angles`] gives. Its number tells its dropout from the other layers'.
     pub(crate) fn layer(
         &self,
         s: &Tensor,
@@ -172,7 +173,7 @@ impl StructureModule {
         };
         let attention = self.ipa.forward(s, z, mask, frames)?;
         let s = self.norm_ipa.forward(&thinned("attended", (s + &attention)?)?)?;
-        let moved = (&s + self.transition(&s)?)?;
+        let moved = self.transition(s)?;
         let single = self.norm_transition.forward(&thinned("moved", moved)?)?;
         let frames = frames.update(&self.backbone.forward(&single)?)?;
         let (angles, raw_angles) = self.angles(&single, initial)?;
@@ -184,30 +185,39 @@ impl StructureModule {
         all_atoms(literature, &layer.frames, self.scale, &layer.angles)
     }
 
-    /// Torsions `[r, 7, 2]`: of unit length, and as they come out.
+    /// What the normalised single representation `[r, c_s]` before the layers gives to the torsions of each: `[r, c]`.
+    pub(crate) fn initial_angles(&self, initial: &Tensor) -> candle_core::Result<Tensor> {
+        self.angles.initial.forward(&ops::relu(initial)?)
+    }
+
+    /// Torsions `[r, 7, 2]`: of unit length, and as they come out. `initial` as [`Self::initial_angles`] gives it.
     pub(crate) fn angles(&self, s: &Tensor, initial: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
         self.angles.forward(s, initial)
     }
 
-    fn transition(&self, s: &Tensor) -> candle_core::Result<Tensor> {
+    /// `s` and its update.
+    fn transition(&self, s: Tensor) -> candle_core::Result<Tensor> {
+        let Some((last, before)) = self.transition.split_last() else {
+            return &s + &s;
+        };
         let mut y = s.clone();
-        for (i, layer) in self.transition.iter().enumerate() {
-            y = if i + 1 < self.transition.len() { layer.relu(&y)? } else { layer.forward(&y)? };
+        for layer in before {
+            y = layer.relu(&y)?;
         }
-        Ok(y)
+        last.update(&y).onto(s)
     }
 }
 
 impl AngleResnet {
     /// Torsions `[r, 7, 2]`: of unit length, and as they come out.
     fn forward(&self, s: &Tensor, initial: &Tensor) -> candle_core::Result<(Tensor, Tensor)> {
-        let mut a = (self.input.forward(&ops::relu(s)?)? + self.initial.forward(&ops::relu(initial)?)?)?;
+        let mut a = (self.input.forward(&ops::relu(s)?)? + initial)?;
         for (first, second) in &self.blocks {
-            a = (&a + second.forward(&first.relu(&ops::relu(&a)?)?)?)?;
+            let inner = first.relu(&ops::relu(&a)?)?;
+            a = second.update(&inner).onto(a)?;
         }
         let raw = self.out.forward(&ops::relu(&a)?)?.reshape((s.dim(0)?, 7, 2))?;
-        let norm = raw.sqr()?.sum_keepdim(2)?.maximum(1e-12)?.sqrt()?;
-        Ok((raw.broadcast_div(&norm)?, raw))
+        Ok((ops::unit_pairs(&raw).tensor()?, raw))
     }
 }
 

@@ -4,6 +4,7 @@
 use super::golden::{Golden, PRESENT, RESIDUES};
 use super::report::Report;
 use crate::Result;
+use crate::convert::values;
 use crate::frames::{Frames, Literature, all_atoms};
 use crate::ipa::InvariantPointAttention;
 use crate::structure_module::{StructureModule, atom37};
@@ -14,7 +15,8 @@ const LAYER: &str = "structure_module/fold_iteration";
 
 /// Quaternion and translation, [r, 7], as AlphaFold stores a frame.
 fn frames(affine: &Tensor) -> Result<Frames> {
-    Ok(Frames::new(affine.narrow(1, 0, 4)?.contiguous()?, affine.narrow(1, 4, 3)?.contiguous()?)?)
+    let part = |start, len| values(&affine.narrow(1, start, len)?);
+    Ok(Frames::new(&part(0, 4)?, &part(4, 3)?, affine.device())?)
 }
 
 pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
@@ -53,7 +55,7 @@ fn backbone(golden: &Golden, report: &mut Report, layer: usize) -> Result<()> {
 fn side_chains(golden: &Golden, report: &mut Report, layer: usize, module: &StructureModule) -> Result<()> {
     let call = format!("{LAYER}/rigid_sidechain#{layer}");
     let at = |value: &str| golden.tap(&format!("{call}:{value}"));
-    let (unit, raw) = module.angles(&at("in1.0"), &at("in1.1"))?;
+    let (unit, raw) = module.angles(&at("in1.0"), &module.initial_angles(&at("in1.1"))?)?;
     report.compare(golden, &format!("{call}:out.angles_sin_cos"), &unit);
     report.compare(golden, &format!("{call}:out.unnormalized_angles_sin_cos"), &raw);
     let backbone = frames(&at("in0"))?;
@@ -71,7 +73,8 @@ fn whole_layer(golden: &Golden, report: &mut Report, layer: usize, module: &Stru
     let call = format!("{LAYER}#{layer}");
     let at = |value: &str| golden.tap(&format!("{call}:{value}"));
     let (mask, before) = (at("sequence_mask").squeeze(1)?, frames(&at("in0.affine"))?);
-    let (act, pair, initial) = (at("in0.act"), at("static_feat_2d"), at("initial_act"));
+    let (act, pair) = (at("in0.act"), at("static_feat_2d"));
+    let initial = module.initial_angles(&at("initial_act"))?;
     let literature = Literature::new(&golden.aatype(), &Device::Cpu)?;
     let ours = module.layer(&act, &pair, &mask, &before, &initial, (0, &Taps::off()))?;
     let atoms = module.atoms(&ours, &literature)?;

@@ -229,6 +229,25 @@ arguments!(
     LayerNormBackward [56] { x: u64, scale: u64, grad: u64, dx: u64, leaves: u64, rows: i64, c: i32, }
 );
 arguments!(
+    /// `frames.cu`, updates and their gradients.
+    FrameUpdate [64] {
+        update: u64, frames: u64, residual: u64, out: u64, grad: u64, d_update: u64, d_frames: u64,
+        r: i32, still: i32,
+    }
+);
+arguments!(
+    /// `frames.cu`, rigid groups and their gradients.
+    RigidGroups [72] {
+        angles: u64, frames: u64, table: u64, residual: u64, out: u64, grad: u64, d_angles: u64, d_frames: u64,
+        r: i32,
+        scale: f32,
+    }
+);
+arguments!(
+    /// `frames.cu`, pairs of unit length and their gradient.
+    UnitPairs [40] { x: u64, residual: u64, out: u64, grad: u64, pairs: i32, }
+);
+arguments!(
     /// `ipa_frames.cu`, all of its kernels.
     IpaFrames [184] {
         local: u64, ready: u64, bias: u64, rotation: u64, translation: u64, head_weights: u64, head_weight: u64,

@@ -8,6 +8,7 @@
 mod attention;
 #[cfg(test)]
 mod exactness;
+mod frames;
 mod global_attention;
 #[cfg(test)]
 mod gradcheck;
@@ -24,6 +25,9 @@ mod transition;
 mod triangle_multiplication;
 
 pub use attention::{AttentionWeights, Orientation, attention};
+pub use frames::{
+    FrameSections, GROUP_TABLE, GroupSections, frame_update, pack_frames, rigid_groups, unit_pairs,
+};
 pub use global_attention::{GlobalAttentionWeights, global_attention};
 pub use ipa::{PointAttentionWeights, invariant_point_attention};
 pub(crate) use ipa::{Sizes as PointAttentionSizes, point_factor};

@@ -204,6 +204,18 @@ fn layer_norms() {
 
 #[test]
 #[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn frames() {
+    for r in [1, 2, 17, 66, 130] {
+        for still in [false, true] {
+            check(&cases::frame_update(r, still), &[], &[&[0], &[1]], &["frame_update_backward"], EXACT);
+        }
+        check(&cases::rigid_groups(r), &[2], &[&[0], &[1]], &["rigid_groups_backward"], EXACT);
+        check(&cases::unit_pairs(r), &[], &[&[0]], &["unit_pairs_backward"], EXACT);
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
 fn point_attentions() {
     // Of one residue there is one weight, 1, and hardly a gradient: two at least.
     for case in cases::point_attentions(2) {

@@ -173,6 +173,48 @@ pub fn layer_norm(rows: [usize; 2], c: usize) -> Case {
     Case { name: format!("layer norm {rows:?} c {c}"), update, onto: x, aliased: true, rows: None }
 }
 
+/// Packed frames of r residues, with unit quaternions.
+fn frames(m: &Made, r: usize) -> Tensor {
+    let list = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let q = m.get("q.matrix", &[r, 4]);
+    let q = q.broadcast_div(&q.sqr().unwrap().sum_keepdim(1).unwrap().sqrt().unwrap()).unwrap();
+    ops::pack_frames(&list(q), &list(m.get("t.matrix", &[r, 3])), &Device::Cpu).unwrap()
+}
+
+pub fn frame_update(r: usize, still: bool) -> Case {
+    let m = made(11);
+    let frames = frames(&m, r);
+    let update = ops::frame_update(&m.get("u.matrix", &[r, 6]), &frames, still);
+    Case { name: format!("frame update {r} still {still}"), update, onto: frames, aliased: false, rows: None }
+}
+
+/// Groups of any matrices; every group has atoms, and some atoms are not there.
+pub fn rigid_groups(r: usize) -> Case {
+    let m = made(12);
+    let mut table: Vec<f32> = m.get("g.matrix", &[r * ops::GROUP_TABLE]).to_vec1().unwrap();
+    for row in table.chunks_mut(ops::GROUP_TABLE) {
+        for k in 0..14 {
+            row[ops::GroupSections::GROUP.start + k] = (k % 8) as f32;
+            row[ops::GroupSections::MASK.start + k] = f32::from(u8::from(k != 4));
+        }
+    }
+    let table = Tensor::from_vec(table, (r, ops::GROUP_TABLE), &Device::Cpu).unwrap();
+    let update = ops::rigid_groups(&m.get("a.matrix", &[r, 7, 2]), &frames(&m, r), &table, 10.0);
+    let onto = m.get("o.matrix", &[138 * r]);
+    Case { name: format!("rigid groups {r}"), update, onto, aliased: false, rows: None }
+}
+
+pub fn unit_pairs(rows: usize) -> Case {
+    let x = made(13).get("x.matrix", &[rows, 7, 2]);
+    Case {
+        name: format!("unit pairs {rows}"),
+        update: ops::unit_pairs(&x),
+        onto: x,
+        aliased: true,
+        rows: None,
+    }
+}
+
 /// Point attentions of all kinds; the smallest has `least` residues.
 pub fn point_attentions(least: usize) -> impl Iterator<Item = Case> {
     let of = |(r, channels, heads, sizes, masked)| point_attention(r, channels, heads, sizes, masked);

@@ -155,6 +155,16 @@ fn layer_norms() {
 
 #[test]
 #[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn frames() {
+    for r in [1, 2, 17, 66, 130] {
+        check(&cases::frame_update(r, r == 2), &["frame_update"], EXACT);
+        check(&cases::rigid_groups(r), &["rigid_groups"], EXACT);
+        check(&cases::unit_pairs(r), &["unit_pairs"], EXACT);
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
 fn point_attentions() {
     for case in cases::point_attentions(1) {
         check(&case, &["ipa_place", "ipa_f32", "ipa_finish", "linear_finish"], EXACT);

@@ -62,7 +62,8 @@ const BIASED: [usize; 2] = [4, 18];
 const TRANSITION: [usize; 2] = [1, 7];
 const TRIANGLE: [usize; 2] = [3, 20];
 
-/// A layer of the structure module: point attention, its norm, three layers of the transition, two of them with ReLU.
+/// A layer of the structure module: point attention, its norm, three layers of the transition, two of them with ReLU,
+/// frames moved on and torsions; and behind the last layer all atoms.
 #[test]
 #[ignore = "needs the emulator: tests/kernels/run.sh"]
 fn of_a_structure_layer() {
@@ -71,5 +72,7 @@ fn of_a_structure_layer() {
     let norm = launches(&cases::layer_norm([1, 66], 12), &[]);
     let relu = launches(&cases::linear([1, 66], 12, 12, true, true), &[]);
     let plain = launches(&cases::linear([1, 66], 12, 12, true, false), &[]);
+    let frames = [cases::frame_update(66, true), cases::unit_pairs(66)].map(|case| launches(&case, &[]));
     assert_eq!([points, norm, relu, plain], [[7, 23], [1, 2], [2, 6], [2, 4]]);
+    assert_eq!((frames, launches(&cases::rigid_groups(66), &[2])), ([[1, 1]; 2], [1, 1]));
 }

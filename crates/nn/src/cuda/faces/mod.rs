@@ -3,6 +3,7 @@
 
 mod attention;
 mod attention_backward;
+mod frames;
 mod gate_output_backward;
 mod global_attention;
 mod global_attention_backward;
@@ -19,6 +20,9 @@ mod triangle_multiplication_backward;
 
 pub(crate) use attention::attention;
 pub(crate) use attention_backward::attention_backward;
+pub(crate) use frames::{
+    frame_update, frame_update_backward, rigid_groups, rigid_groups_backward, unit_pairs, unit_pairs_backward,
+};
 pub(crate) use global_attention::global_attention;
 pub(crate) use global_attention_backward::global_attention_backward;
 pub(crate) use ipa::invariant_point_attention;
