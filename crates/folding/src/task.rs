@@ -9,7 +9,7 @@ use candle_core::{DType, Tensor};
 use dataset::{Dataset, Entry, Split};
 use fold::{Draw, Dropout, Model, Taps};
 use losses::{LossConfig, Losses};
-use nn::Segments;
+use nn::{Leaves, Segments};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -117,7 +117,8 @@ impl Task for FoldingTask {
     fn loss(&self, sample: &Sample, ctx: &StepCtx) -> std::result::Result<LossOut, BoxError> {
         let drawn = self.passes.dropout.then(|| draw(ctx.key));
         let mut segments = self.passes.checkpoint_activations.then(Segments::default);
-        let found = self.run(&ctx.weights, sample, ctx.step, drawn, segments.as_mut())?;
+        let leaves = Leaves::default();
+        let found = leaves.over(|| self.run(&ctx.weights, sample, ctx.step, drawn, segments.as_mut()))?;
         let mut scalars = BTreeMap::new();
         let number = |t: &Tensor| -> Result<f64> { Ok(f64::from(t.to_scalar::<f32>()?)) };
         for (head, loss) in &found.per_head {
@@ -131,8 +132,11 @@ impl Task for FoldingTask {
                 scalars.insert("violations".into(), number(&v.loss)?);
             }
         }
-        let backward = segments.map(|segments| -> Backward { Box::new(|loss| segments.backward(loss)) });
-        Ok(LossOut { loss: found.total, scalars, weight: 1.0, backward })
+        let backward: Backward = Box::new(move |loss| match segments {
+            Some(segments) => segments.backward(loss, &leaves),
+            None => leaves.backward(loss),
+        });
+        Ok(LossOut { loss: found.total, scalars, weight: 1.0, backward: Some(backward) })
     }
 
     fn validate(

@@ -17,7 +17,7 @@ mod place;
 mod segments;
 
 pub use error::{Error, Result};
-pub use fused::{Fused, Update, reference_backward};
+pub use fused::{Fused, Leaves, Update, reference_backward};
 pub use params::Params;
 pub use place::{Place, Source};
 pub use segments::Segments;

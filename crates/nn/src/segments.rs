@@ -6,7 +6,7 @@
 //! a single tape: the same operations run on the same values, and gradients add up in the same order wherever a segment's result is
 //! read twice at most.
 
-use crate::fused::seed;
+use crate::fused::{Leaves, seed};
 use candle_core::backprop::GradStore;
 use candle_core::{Error, Result, Tensor, Var};
 use std::fmt::Display;
@@ -48,11 +48,11 @@ impl Segments {
     }
 
     /// Gradients of `loss`, which was made of what the segments gave: those of every parameter, in or behind them. Each
-    /// segment is forgotten as soon as its gradients are there.
+    /// segment is forgotten as soon as its gradients are there. `leaves` are those over which the loss was made.
     ///
     /// # Errors  If an operation fails.
-    pub fn backward(self, loss: &Tensor) -> Result<GradStore> {
-        let mut grads = loss.backward()?;
+    pub fn backward(self, loss: &Tensor, leaves: &Leaves) -> Result<GradStore> {
+        let mut grads = leaves.backward(loss)?;
         for Segment { inputs, outputs, part } in self.0.into_iter().rev() {
             // Nothing that was computed from an output without gradient has one.
             let found: Vec<_> = outputs.iter().map(|t| grads.remove(t)).collect();
@@ -60,11 +60,12 @@ impl Segments {
             if found.iter().all(Option::is_none) {
                 continue;
             }
-            let made = part(inputs)?;
+            let leaves = Leaves::default();
+            let made = leaves.over(|| part(inputs))?;
             let pairs = made.into_iter().zip(found).filter_map(|(t, grad)| Some((t, grad?)));
             // An output may be on no tape: what it was made of needs no gradient.
             if let Some(start) = seed(pairs.filter(|(t, _)| t.track_op()))? {
-                let mut own = start.backward()?;
+                let mut own = leaves.backward(&start)?;
                 own.remove(&start);
                 grads.extend(own)?;
             }
@@ -134,7 +135,7 @@ mod tests {
         let again = loss(&t);
         assert_eq!(bits(&again), bits(&whole));
         assert_eq!(calls.load(Ordering::Relaxed), 3);
-        let many = segments.backward(&again).unwrap();
+        let many = segments.backward(&again, &Leaves::default()).unwrap();
         assert_eq!(calls.load(Ordering::Relaxed), 6);
         for (i, w) in sets.iter().flatten().enumerate() {
             assert_eq!(bits(one.get(w).unwrap()), bits(many.get(w).unwrap()), "{i}");
@@ -162,7 +163,7 @@ mod tests {
         };
         segments.run(t.clone(), part).unwrap();
         let loss = |t: &[Tensor]| linear(&t[1], &w[0], None).unwrap().sum_all().unwrap();
-        let got = segments.backward(&loss(&t)).unwrap();
+        let got = segments.backward(&loss(&t), &Leaves::default()).unwrap();
         let t = mixed(&w, &mixed(&w, &[x.clone(), x]).unwrap()).unwrap();
         let want = loss(&t).backward().unwrap();
         for w in &w {

@@ -6,6 +6,7 @@
 use super::machine::{Launch, Machine, Memory, Precision, Products};
 use super::nvrtc::{self, Nvrtc};
 use super::pool;
+use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::cublas::result::gemm_strided_batched_ex;
 use candle_core::cuda_backend::cudarc::cublas::sys as blas;
 use candle_core::cuda_backend::cudarc::driver::{CudaStream, DevicePtr, result, sys};
@@ -100,6 +101,15 @@ pub(super) fn open(index: usize, precision: Precision) -> Result<Device> {
     };
     locked(&OPEN).push((cuda.id(), Arc::new(gpu)));
     Ok(device)
+}
+
+/// See [`super::result`].
+pub(super) fn result(storage: &CudaStorage, n: usize) -> Result<(CudaStorage, u64)> {
+    let device = storage.device();
+    // SAFETY: who asks for it writes it before anything reads it.
+    let slice = unsafe { device.alloc::<f32>(n)? };
+    let address = slice.device_ptr(&device.cuda_stream()).0;
+    Ok((CudaStorage::wrap_cuda_slice(slice, device.clone()), address))
 }
 
 impl Gpu {

@@ -29,7 +29,7 @@ pub use machine::{Factor, Launch, Machine, Memory, Precision, Products, Results}
 pub use nvrtc::{Nvrtc, arch, cache};
 pub use source::files;
 
-use candle_core::{Device, Result};
+use candle_core::{CudaStorage, Device, Result};
 use std::sync::Arc;
 
 /// Whether this build can use GPUs.
@@ -55,6 +55,14 @@ pub(crate) fn machine(device: &Device) -> Option<Arc<dyn Machine>> {
         debug_assert!(!device.is_cuda(), "candle is built without CUDA");
         None
     }
+}
+
+/// Memory for `n` f32 values beside `storage`, with anything in it, and where it begins.
+pub(crate) fn result(storage: &CudaStorage, n: usize) -> Result<(CudaStorage, u64)> {
+    #[cfg(feature = "cuda")]
+    return gpu::result(storage, n);
+    #[cfg(not(feature = "cuda"))]
+    unreachable!("{n} values beside {storage:?}: candle is built without CUDA");
 }
 
 /// Memory that was free when [`open`] made this device, bytes; none of a device without a limit of its own. What the program holds itself is

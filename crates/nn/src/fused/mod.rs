@@ -1,18 +1,22 @@
 //! Fused operations on candle's tape: any number of inputs, one output, own forward and backward.
 //!
-//! candle's custom operations take at most three inputs. Here each tracked input enters through a
-//! *link* that passes a one-element token on, and the last token enters the *root*, which carries the
-//! output. Going back, the root computes all gradients at once and leaves them for the links.
+//! candle's custom operations take at most three inputs; here there may be more (`tape.rs`). Going back, all gradients are computed at
+//! once; those of parameters need not go through candle ([`Leaves`]).
 
 mod gradients;
+mod leaves;
 mod tape;
 
 use crate::added::Added;
 use crate::cuda::{self, BackwardJob, Job, Machine};
 use crate::place::{Place, Source};
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Tensor};
+use candle_core::backend::BackendStorage;
+use candle_core::{
+    CpuStorage, CudaStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, Tensor,
+};
 use gradients::on_gpu;
 pub use gradients::reference_backward;
+pub use leaves::Leaves;
 use std::sync::Arc;
 use tape::Out;
 pub(crate) use tape::seed;
@@ -95,21 +99,22 @@ impl Update {
         let plain = self.plain_inputs()?;
         let shape = self.op.shape(&plain)?;
         let tracked = self.inputs.iter().any(Tensor::track_op);
-        let out = if plain[0].device().is_cuda() {
-            Out::Gpu(self.on_gpu(&plain, &shape, tracked)?)
-        } else {
-            let mut out = vec![0.0; shape.elem_count()];
+        if plain[0].device().is_cuda() {
+            if !tracked {
+                return self.on_gpu(&plain, &shape);
+            }
+            let out = self.storage_on_gpu(&plain, &shape)?;
+            return tape::put(self.op, &self.inputs, plain, Out::Gpu(out, shape));
+        }
+        let mut out = vec![0.0; shape.elem_count()];
+        {
             let x = crate::ops::value(&plain[0])?;
             self.op.forward(&plain, Source::new(&x), Place::fresh(&mut out))?;
-            Out::Cpu(out, shape)
-        };
-        if !tracked {
-            return match out {
-                Out::Cpu(out, shape) => Tensor::from_vec(out, shape, &Device::Cpu),
-                Out::Gpu(out) => Ok(out),
-            };
         }
-        tape::put(self.op, &self.inputs, plain, out)
+        if !tracked {
+            return Tensor::from_vec(out, shape, &Device::Cpu);
+        }
+        tape::put(self.op, &self.inputs, plain, Out::Cpu(out, shape))
     }
 
     /// x + result, made in the memory of `x` where no gradient is kept: nothing else may read `x` then.
@@ -157,17 +162,45 @@ impl Update {
         (&*self.op, &self.inputs)
     }
 
-    /// The result on the GPU where the inputs are, as a new tensor.
-    fn on_gpu(&self, inputs: &[Tensor], shape: &Shape, tracked: bool) -> Result<Tensor> {
-        if let Some(machine) = cuda::machine(inputs[0].device()) {
-            // SAFETY: every operation writes all of its result, and nobody reads it before.
-            let out = unsafe { Tensor::empty(shape, DType::F32, inputs[0].device())? };
-            let job = Job::new(&*machine, inputs, machine.address(&out)?, false, !tracked)?;
-            if job.is_regular() && self.op.cuda(&job)? {
-                return Ok(out);
-            }
+    /// The result on the GPU where the inputs are, as a new tensor off the tape.
+    fn on_gpu(&self, inputs: &[Tensor], shape: &Shape) -> Result<Tensor> {
+        // SAFETY: every operation writes all of its result, and nobody reads it before.
+        let out = unsafe { Tensor::empty(shape, DType::F32, inputs[0].device())? };
+        let address = |machine: &dyn Machine| machine.address(&out);
+        if self.by_kernels(inputs, address, true)? {
+            return Ok(out);
         }
         self.op.reference(inputs)?.contiguous()
+    }
+
+    /// The same as what a tensor on the tape will hold.
+    fn storage_on_gpu(&self, inputs: &[Tensor], shape: &Shape) -> Result<CudaStorage> {
+        let beside = |t: &Tensor, f: &dyn Fn(&CudaStorage, &Layout) -> Result<(CudaStorage, u64)>| {
+            let (storage, layout) = t.storage_and_layout();
+            let Storage::Cuda(storage) = &*storage else {
+                candle_core::bail!("{}: expected inputs on the GPU", self.op.name());
+            };
+            f(storage, layout)
+        };
+        let (out, at) = beside(&inputs[0], &|storage, _| cuda::result(storage, shape.elem_count()))?;
+        if self.by_kernels(inputs, |_| Ok(at), false)? {
+            return Ok(out);
+        }
+        drop(out);
+        let made = self.op.reference(inputs)?.contiguous()?;
+        Ok(beside(&made, &|storage, layout| Ok((storage.try_clone(layout)?, 0)))?.0)
+    }
+
+    /// Whether kernels made the result where `out` says.
+    fn by_kernels(
+        &self,
+        inputs: &[Tensor],
+        out: impl FnOnce(&dyn Machine) -> Result<u64>,
+        keep: bool,
+    ) -> Result<bool> {
+        let Some(machine) = cuda::machine(inputs[0].device()) else { return Ok(false) };
+        let job = Job::new(&*machine, inputs, out(&*machine)?, false, keep)?;
+        Ok(job.is_regular() && self.op.cuda(&job)?)
     }
 
     /// Launches the operation's kernels on `machine`, with the result put to `out` or, if it `adds`, added to what is

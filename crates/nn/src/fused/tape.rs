@@ -1,22 +1,40 @@
-//! Operations on candle's tape. candle's custom operations take at most three inputs: here each tracked input enters through a
-//! *link* that passes a one-element token on, and the last token enters the *root*, which carries the output.
+//! Operations on candle's tape. candle's custom operations take at most three inputs. Where more are on the tape, each enters through
+//! a *link* that passes a one-element token on, and the last token enters the *root*, which carries the output.
 
 use super::Fused;
 use super::gradients::on_gpu;
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, DType, Device, Layout};
-use candle_core::{Result, Shape, Storage, Tensor};
+use super::leaves::Leaves;
+use crate::cuda;
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout};
+use candle_core::{Result, Shape, Tensor};
 use std::sync::{Arc, Mutex};
 
 /// Puts a result on the tape; `plain` are the inputs off it.
 ///
 /// # Panics  if no input is tracked.
 pub(super) fn put(op: Arc<dyn Fused>, inputs: &[Tensor], plain: Vec<Tensor>, out: Out) -> Result<Tensor> {
-    let grads = Arc::new(Mutex::new(vec![None; inputs.len()]));
-    let tracked = inputs.iter().enumerate().filter(|(_, t)| t.track_op());
-    let token = links(tracked, &grads)?.expect("one input is tracked");
-    let wanted = inputs.iter().map(Tensor::track_op).collect();
-    token.apply_op1(Root { op, inputs: plain, wanted, out: Mutex::new(Some(out)), grads })
+    let leaves = Leaves::current();
+    let wanted: Vec<bool> = inputs.iter().map(Tensor::track_op).collect();
+    let (own, open): (Vec<usize>, Vec<usize>) =
+        (0..inputs.len()).filter(|&i| wanted[i]).partition(|&i| leaves.is_some() && inputs[i].is_variable());
+    let leaves = leaves.map(|leaves| (leaves, own.into_iter().map(|i| (i, inputs[i].clone())).collect()));
+    let through = open.iter().map(|&i| inputs[i].clone()).collect::<Vec<_>>();
+    let mut root = Root { op, inputs: plain, wanted, leaves, open, links: None, out: Mutex::new(Some(out)) };
+    match through.as_slice() {
+        [] => {
+            let (leaves, _) = root.leaves.as_ref().expect("one input is tracked");
+            leaves.start(inputs[0].device())?.apply_op1(root)
+        }
+        [a] => a.apply_op1(root),
+        [a, b] => a.apply_op2(b, root),
+        [a, b, c] => a.apply_op3(b, c, root),
+        many => {
+            let grads = Arc::new(Mutex::new(vec![None; inputs.len()]));
+            let token = links(root.open.iter().copied().zip(many), &grads)?.expect("there are some");
+            root.links = Some(grads);
+            token.apply_op1(root)
+        }
+    }
 }
 
 /// A number whose backward pass gives each of these tensors, which are on a tape, the gradient beside it; none for no tensors.
@@ -44,20 +62,59 @@ type Grads = Arc<Mutex<Vec<Option<Tensor>>>>;
 /// A result before it is on the tape.
 pub(super) enum Out {
     Cpu(Vec<f32>, Shape),
-    Gpu(Tensor),
+    Gpu(CudaStorage, Shape),
 }
 
 struct Root {
     op: Arc<dyn Fused>,
     inputs: Vec<Tensor>,
     wanted: Vec<bool>,
+    /// Where gradients of these inputs go, which are leaves.
+    leaves: Option<(Leaves, Vec<(usize, Tensor)>)>,
+    /// Inputs whose gradients candle gets.
+    open: Vec<usize>,
+    /// Where they lie until links take them, if they come through links.
+    links: Option<Grads>,
     out: Mutex<Option<Out>>,
-    grads: Grads,
 }
 
 impl Root {
-    fn take(&self) -> Out {
-        self.out.lock().expect("not poisoned").take().expect("run once")
+    fn cpu(&self) -> Result<(CpuStorage, Shape)> {
+        match self.out.lock().expect("not poisoned").take().expect("run once") {
+            Out::Cpu(out, shape) => Ok((CpuStorage::F32(out), shape)),
+            Out::Gpu(..) => unreachable!("the result is where the inputs are"),
+        }
+    }
+
+    fn gpu(&self) -> Result<(CudaStorage, Shape)> {
+        match self.out.lock().expect("not poisoned").take().expect("run once") {
+            Out::Gpu(out, shape) => Ok((out, shape)),
+            Out::Cpu(..) => unreachable!("the result is where the inputs are"),
+        }
+    }
+
+    /// Gradients of the open inputs.
+    fn gradients<const N: usize>(&self, grad: &Tensor) -> Result<[Option<Tensor>; N]> {
+        let mut grads = self.all_gradients(grad)?;
+        Ok(std::array::from_fn(|i| grads[self.open[i]].take()))
+    }
+
+    /// Gradients of all inputs but leaves, whose are put where they go.
+    fn all_gradients(&self, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let grad = grad.contiguous()?;
+        let mut grads = if grad.device().is_cuda() {
+            on_gpu(&*self.op, &self.inputs, &grad, &self.wanted)?
+        } else {
+            self.op.backward(&self.inputs, &grad, &self.wanted)?
+        };
+        if let Some((leaves, own)) = &self.leaves {
+            for (i, leaf) in own {
+                if let Some(grad) = grads[*i].take() {
+                    leaves.add(leaf, grad)?;
+                }
+            }
+        }
+        Ok(grads)
     }
 }
 
@@ -67,28 +124,92 @@ impl CustomOp1 for Root {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        match self.take() {
-            Out::Cpu(out, shape) => Ok((CpuStorage::F32(out), shape)),
-            Out::Gpu(_) => unreachable!("the token is where the inputs are"),
-        }
+        self.cpu()
     }
 
     fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        let Out::Gpu(out) = self.take() else { unreachable!("the token is where the inputs are") };
-        let (storage, layout) = out.storage_and_layout();
-        let Storage::Cuda(storage) = &*storage else { unreachable!("the token is where the inputs are") };
-        Ok((storage.try_clone(layout)?, out.shape().clone()))
+        self.gpu()
     }
 
     fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let grads = if grad.device().is_cuda() {
-            on_gpu(&*self.op, &self.inputs, &grad, &self.wanted)?
-        } else {
-            self.op.backward(&self.inputs, &grad, &self.wanted)?
-        };
-        *self.grads.lock().expect("not poisoned") = grads;
-        Ok(Some(token.zeros_like()?))
+        if let Some(links) = &self.links {
+            *links.lock().expect("not poisoned") = self.all_gradients(grad)?;
+            return Ok(Some(token.zeros_like()?));
+        }
+        if self.open.is_empty() {
+            self.all_gradients(grad)?;
+            return Ok(None);
+        }
+        let [grad] = self.gradients(grad)?;
+        Ok(grad)
+    }
+}
+
+impl CustomOp2 for Root {
+    fn name(&self) -> &'static str {
+        self.op.name()
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.cpu()
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.gpu()
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [a, b] = self.gradients(grad)?;
+        Ok((a, b))
+    }
+}
+
+type Three<T> = (Option<T>, Option<T>, Option<T>);
+
+impl CustomOp3 for Root {
+    fn name(&self) -> &'static str {
+        self.op.name()
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.cpu()
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.gpu()
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Three<Tensor>> {
+        let [a, b, c] = self.gradients(grad)?;
+        Ok((a, b, c))
     }
 }
 
@@ -102,12 +223,9 @@ impl Link {
         (CpuStorage::F32(vec![0.0]), Shape::from(1))
     }
 
-    /// The same beside `storage`.
+    /// The same beside `storage`. Nobody reads it.
     fn token_beside(storage: &CudaStorage) -> Result<(CudaStorage, Shape)> {
-        let token = Tensor::zeros(1, DType::F32, &Device::Cuda(storage.device().clone()))?;
-        let (storage, layout) = token.storage_and_layout();
-        let Storage::Cuda(storage) = &*storage else { unreachable!("made on a GPU") };
-        Ok((storage.try_clone(layout)?, Shape::from(1)))
+        Ok((cuda::result(storage, 1)?.0, Shape::from(1)))
     }
 
     fn take(&self) -> Option<Tensor> {

@@ -11,8 +11,8 @@ use candle_core::{Device, Tensor, Var};
 use features::ModelInput;
 use fold::{Config, Model, Taps};
 use losses::LossConfig;
-use nn::Segments;
 use nn::files::{Array, Arrays};
+use nn::{Leaves, Segments};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -189,19 +189,20 @@ impl<'a> Step<'a> {
         }
         let recycles = clock.lap();
         let mut segments = self.checkpoint.then(Segments::default);
-        let outputs = match &mut segments {
+        let leaves = Leaves::default();
+        let outputs = leaves.over(|| match &mut segments {
             Some(segments) => {
-                self.tracked.pass_in_segments(&Arc::new(sample.clone()), previous, None, segments)?
+                self.tracked.pass_in_segments(&Arc::new(sample.clone()), previous, None, segments)
             }
-            None => self.tracked.pass(&self.samples, previous, &Taps::off(), &mut go_on)?,
-        };
+            None => self.tracked.pass(&self.samples, previous, &Taps::off(), &mut go_on),
+        })?;
         let forward = clock.lap();
         let numbers: Vec<i32> = sample.residue_index.to_vec();
         let total = truth::losses(&outputs, (sample, &numbers), &self.labels, &self.losses)?.total;
         let losses = clock.lap();
         let grads = match segments {
-            Some(segments) => segments.backward(&total)?,
-            None => total.backward()?,
+            Some(segments) => segments.backward(&total, &leaves)?,
+            None => leaves.backward(&total)?,
         };
         // What an optimizer would read: a gradient that is missing is none of a training step.
         let missing = self.vars.iter().find(|(_, var)| grads.get(var.as_tensor()).is_none());
