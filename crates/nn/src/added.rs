@@ -1,8 +1,9 @@
 //! x + update as one operation under the tape, for the residual connections of training.
 //!
 //! As a sum of two tensors it would take one more tensor, and going back candle would clear and fill one for each of its
-//! sides; here the update is added to a copy of x, and the sum's gradient to the one that the operation finds for x.
+//! sides, on a GPU too; here the update is added to a copy of x, and the sum's gradient to the one that the operation finds for x.
 
+use crate::cuda::{BackwardJob, Job};
 use crate::fused::Fused;
 use crate::ops::residual;
 use crate::place::{Place, Source};
@@ -55,6 +56,29 @@ impl Fused for Added {
             unsafe { out.put(0, &x) };
         }
         self.op.forward(own, first, out.adding())
+    }
+
+    fn cuda(&self, job: &Job<'_>) -> Result<bool> {
+        let (own, x) = self.parts(job.inputs());
+        let inner = job.added(own.len());
+        if job.adds() || !inner.is_regular() {
+            return Ok(false);
+        }
+        // The copy is lost where the operation's kernels do not take the sizes.
+        job.begin_with(x)?;
+        self.op.cuda(&inner)
+    }
+
+    fn cuda_backward(&self, job: &BackwardJob<'_>) -> Result<bool> {
+        let (own, x) = self.parts(job.inputs());
+        let of_update = (0..own.len()).any(|i| job.wants(i));
+        if of_update && !job.first(own.len()).run(&*self.op)? {
+            return Ok(false);
+        }
+        if job.wants(x) {
+            job.pass_on(x, self.own)?;
+        }
+        Ok(true)
     }
 
     fn reference(&self, inputs: &[Tensor]) -> Result<Tensor> {

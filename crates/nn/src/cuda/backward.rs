@@ -2,7 +2,7 @@
 //! gradients of weights and biases. Every sum has an order that depends on the sizes and the machine alone.
 
 use super::arguments::{ColumnSums, LayerNormProjectBackward, LeafSums, Projected, SumLeaves};
-use super::faces::{int, layer_norm_project_backward, width_of};
+use super::faces::{add_values, int, layer_norm_project_backward, width_of};
 use super::geometry::Rows;
 use super::job::Job;
 use super::machine::{Factor, Launch, Machine, Memory, Precision, Products, Results};
@@ -111,6 +111,22 @@ impl<'a> BackwardJob<'a> {
         gradients: Vec<u64>,
     ) -> Result<Self> {
         Ok(Self { job: Job::new(machine, inputs, grad, false, false)?, gradients, sums: RefCell::default() })
+    }
+
+    /// The operation on the first `n` of these inputs, with the same gradient of its result.
+    pub(crate) fn first(&self, n: usize) -> Self {
+        Self { job: self.job.added(n), gradients: self.gradients[..n].to_vec(), sums: RefCell::default() }
+    }
+
+    /// The gradient of the result to input `i`, of the same shape: added to the one that is there, or put there.
+    pub(crate) fn pass_on(&self, i: usize, add: bool) -> Result<()> {
+        let (to, grad, n) = (self.to(i), self.grad(), self.inputs[i].elem_count());
+        if add {
+            // SAFETY: both have the input's shape.
+            return unsafe { add_values(&self.job, (to, grad), n) };
+        }
+        // SAFETY: as above; they are two memories.
+        unsafe { self.machine.copy(grad, to, 4 * n) }
     }
 
     /// The gradients of an operation; `false`, before anything was launched, if it has no kernels for them.

@@ -279,6 +279,12 @@ impl Machine for Gpu {
         self.room.load(Ordering::Relaxed)
     }
 
+    unsafe fn copy(&self, from: u64, to: u64, bytes: usize) -> Result<()> {
+        self.stream.context().bind_to_thread().w()?;
+        // SAFETY: the caller's.
+        unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream.cu_stream()) }.w()
+    }
+
     fn blocks(&self, launch: &Launch) -> Result<usize> {
         Ok(match launch.turns {
             true => launch.blocks.min(self.resident(self.function(launch)?, launch)?),

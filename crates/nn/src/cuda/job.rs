@@ -42,12 +42,41 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// The operation on the first `n` of these inputs, its result added to what is where the result goes.
+    pub(crate) fn added(&self, n: usize) -> Self {
+        let Self { machine, inputs, out, keep, .. } = *self;
+        Self {
+            machine,
+            inputs: &inputs[..n],
+            addresses: self.addresses[..n].to_vec(),
+            out,
+            residual: out,
+            keep,
+        }
+    }
+
+    /// Copies input `i` to where the result goes.
+    pub(crate) fn begin_with(&self, i: usize) -> Result<()> {
+        // SAFETY: the result has this input's shape, and is memory of its own.
+        unsafe { self.machine.copy(self.at(i), self.out, 4 * self.inputs[i].elem_count()) }
+    }
+
+    /// Whether the result is added to what is there.
+    pub(crate) fn adds(&self) -> bool {
+        self.residual != 0
+    }
+
     /// Whether kernels can take these inputs at all: none empty, all aligned to 16 bytes, none too long.
     pub(crate) fn is_regular(&self) -> bool {
         let sizes = self.inputs.iter().all(|t| t.elem_count() > 0 && t.dims().iter().product::<usize>() > 0);
         let rows = |t: &Tensor| t.elem_count() / t.dims().last().copied().unwrap_or(1).max(1);
         let short = self.inputs.iter().all(|t| rows(t) < MOST);
         sizes && short && self.addresses.iter().chain([&self.out]).all(|a| a.is_multiple_of(16))
+    }
+
+    /// The inputs.
+    pub(crate) fn inputs(&self) -> &'a [Tensor] {
+        self.inputs
     }
 
     /// Address of input `i`.

@@ -195,6 +195,14 @@ pub trait Machine {
     /// # Errors  Those of `make`, or if there is no memory.
     fn derived(&self, key: &Tensor, bytes: usize, make: &mut dyn FnMut(u64) -> Result<()>) -> Result<Memory>;
 
+    /// Copies `bytes` bytes.
+    ///
+    /// # Safety
+    /// The addresses are valid for so many, and do not overlap.
+    ///
+    /// # Errors  If it cannot be done.
+    unsafe fn copy(&self, from: u64, to: u64, bytes: usize) -> Result<()>;
+
     /// Blocks that this launch gets: fewer than [`Launch::blocks`] where they take tiles in turn.
     ///
     /// # Errors  If there is no such kernel.

@@ -126,11 +126,11 @@ impl Update {
         let read = self.inputs[1..].iter().any(|t| same_memory(t, &x));
         let aliased = same_memory(&self.inputs[0], &x);
         let refused = aliased && (self.inputs[0].id() != x.id() || !self.op.may_alias());
-        if tracked && x.device().is_cpu() {
+        if tracked {
             let (op, inputs) = Added::new(self.op, self.inputs, x);
             return Self { op: Arc::new(op), inputs }.tensor();
         }
-        if tracked || read || refused || !x.is_contiguous() {
+        if read || refused || !x.is_contiguous() {
             return x + self.tensor()?;
         }
         let mut inputs = self.plain_inputs()?;

@@ -162,6 +162,13 @@ impl Machine for Emulator {
         self.room
     }
 
+    unsafe fn copy(&self, from: u64, to: u64, bytes: usize) -> Result<()> {
+        self.launched.borrow_mut().push("copy".into());
+        // SAFETY: as on a GPU.
+        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes) };
+        Ok(())
+    }
+
     fn blocks(&self, launch: &Launch) -> Result<usize> {
         // Two at a time on each processor.
         Ok(if launch.turns { launch.blocks.min(6) } else { launch.blocks })

@@ -82,6 +82,15 @@ impl Layer {
     }
 }
 
+/// Adds `n` values to others where these lie.
+///
+/// # Safety  Both addresses are valid for so many f32 values.
+pub(crate) unsafe fn add_values(job: &Job<'_>, (to, values): (u64, u64), n: usize) -> Result<()> {
+    let arguments = LinearFinish { y: to, bias: 0, residual: values, out: to, rows: n as i64, n: 1, relu: 0 };
+    // SAFETY: the caller's.
+    unsafe { job.launch_values("linear", "linear_finish", n, &arguments) }
+}
+
 /// Inputs as in `ops/linear`: x, weight, bias or none.
 pub(crate) fn linear(job: &Job<'_>, relu: bool) -> Result<bool> {
     let layer = Layer::of(job)?;

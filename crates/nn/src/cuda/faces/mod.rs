@@ -28,7 +28,7 @@ pub(crate) use global_attention_backward::global_attention_backward;
 pub(crate) use ipa::invariant_point_attention;
 pub(crate) use ipa_backward::invariant_point_attention_backward;
 pub(crate) use layer_norm::{layer_norm, layer_norm_backward};
-pub(crate) use linear::{linear, linear_backward};
+pub(crate) use linear::{add_values, linear, linear_backward};
 pub(crate) use outer_product_mean::outer_product_mean;
 pub(crate) use outer_product_mean_backward::outer_product_mean_backward;
 pub(crate) use pair_bias::{pair_bias, pair_bias_backward};
