@@ -72,6 +72,39 @@ void put(void* to, bool is_bf16, size_t i, float x) {
     else static_cast<float*>(to)[i] = x;
 }
 
+/// Locked memory of the host, by where it begins.
+std::map<const char*, size_t>& pinned() {
+    static std::map<const char*, size_t> all;
+    return all;
+}
+bool is_pinned(const void* at) {
+    const auto next = pinned().upper_bound(static_cast<const char*>(at));
+    if (next == pinned().begin()) return false;
+    const auto own = std::prev(next);
+    return static_cast<const char*>(at) < own->first + own->second;
+}
+
+/// A copy that a GPU would make later: what lies there must not change before.
+struct Copied {
+    const void* from;
+    size_t bytes;
+    u64 sum;
+};
+std::vector<Copied>& copying() {
+    static std::vector<Copied> all;
+    return all;
+}
+u64 sum_of(const void* from, size_t bytes) {
+    u64 sum = 1469598103934665603u;
+    for (size_t i = 0; i < bytes; i++) sum = (sum ^ static_cast<const u8*>(from)[i]) * 1099511628211u;
+    return sum;
+}
+/// Found unfinished when first asked.
+struct Event {
+    int unfinished = 0;
+    std::vector<Copied> copies;
+};
+
 int copy(const char* direction, void* to, const void* from, size_t n) {
     const Alone alone(one);
     asked.counts[std::string("copy ") + direction]++;
@@ -113,9 +146,37 @@ int cuMemPoolSetAttribute(void*, int attribute, void*) {
     if (attribute == MOST_USED) asked.most = asked.held;
     return 0;
 }
-int cuEventCreate(void** e, u32) { return *e = &blocks(), 0; }
-int cuEventDestroy_v2(void*) { return 0; }
-int cuEventRecord(void*, void*) { return 0; }
+int cuEventCreate(void** e, u32) { return *e = new Event, 0; }
+int cuEventDestroy_v2(void* e) { return delete static_cast<Event*>(e), 0; }
+int cuEventRecord(void* e, void*) {
+    const Alone alone(one);
+    auto& event = *static_cast<Event*>(e);
+    event.unfinished = 1;
+    event.copies.swap(copying());
+    copying().clear();
+    return 0;
+}
+int cuEventQuery(void* e) {
+    constexpr int NOT_READY = 600;
+    auto& event = *static_cast<Event*>(e);
+    if (event.unfinished-- > 0) return NOT_READY;
+    for (const Copied& copied : event.copies)
+        if (copied.sum != sum_of(copied.from, copied.bytes)) emulator::fail("pinned memory changed before it was copied");
+    event.copies.clear();
+    event.unfinished = 0;
+    return 0;
+}
+int cuMemHostAlloc(void** to, size_t bytes, u32) {
+    const Alone alone(one);
+    *to = std::malloc(bytes);
+    pinned()[static_cast<char*>(*to)] = bytes;
+    return 0;
+}
+int cuMemFreeHost(void* from) {
+    const Alone alone(one);
+    pinned().erase(static_cast<char*>(from));
+    return std::free(from), 0;
+}
 int cuStreamCreate(void** s, u32) { return *s = &blocks(), 0; }
 int cuStreamDestroy_v2(void*) { return 0; }
 int cuStreamIsCapturing(void*, int* status) { return *status = 0, 0; }
@@ -126,7 +187,13 @@ int cuMemAllocAsync(Address* to, size_t bytes, void*) { return allocate(to, byte
 int cuMemAlloc_v2(Address* to, size_t bytes) { return allocate(to, bytes); }
 int cuMemFreeAsync(Address from, void*) { return release(from); }
 int cuMemFree_v2(Address from) { return release(from); }
-int cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void*) { return copy("to the device", pointer(to), from, n); }
+int cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void*) {
+    const Alone alone(one);
+    constexpr size_t AT_ONCE = 64 << 10;
+    if (is_pinned(from)) copying().push_back({from, n, sum_of(from, n)});
+    else if (n > AT_ONCE) asked.counts["wait for ordinary memory"]++;
+    return copy("to the device", pointer(to), from, n);
+}
 int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void*) { return copy("to the host", to, pointer(from), n); }
 int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void*) { return copy("on the device", pointer(to), pointer(from), n); }
 int cuMemsetD8Async(Address to, u8 value, size_t n, void*) {

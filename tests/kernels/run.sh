@@ -42,7 +42,7 @@ asked() { awk -v what="$2" 'index($0, what) == 1 { n += $NF } END { print n + 0 
 
 # A program as it is shipped, with CUDA's libraries replaced by one that runs all kernels in the emulator.
 driver() {
-    local foldry=${FOLDRY:-} root=$here/../.. kernels target header dtype recycles
+    local foldry=${FOLDRY:-} root=$here/../.. kernels target header dtype lengths recycles
     local golden=$root/tests/golden/fold small=(--msa 5 --extra 7)
     if [ -z "$foldry" ]; then
         target=${CARGO_TARGET_DIR:-$root/target}
@@ -64,6 +64,12 @@ driver() {
         "$foldry" bench train --device cuda --check --dtype "$dtype" --crop 10 --steps 1 --recycles 1 --channels 64 --blocks 1 --extra-blocks 1 \
             "${small[@]}" || return 1
     done
+    # Features, which are longer than what the driver takes at once, are uploaded without waiting: twice as many passes wait as often.
+    for lengths in 9 9,9; do
+        FOLDRY_DRIVER_LOG=$out/uploads_$lengths "$foldry" bench model --device cuda --dtype bf16 --blocks 1 --msa 40 --extra 90 --lengths "$lengths" || return 1
+    done
+    [ "$(asked "$out/uploads_9" "wait for ordinary memory")" = "$(asked "$out/uploads_9,9" "wait for ordinary memory")" ] ||
+        { echo "expected that features come from locked memory" >&2; return 1; }
     # AlphaFold's network with templates, after one pass and after two.
     for recycles in 0 1; do
         forward=("$foldry" forward --config "$golden/config.json" --params "$golden/params.npz" --features "$golden/features.npz" --recycles "$recycles")

@@ -5,12 +5,12 @@ use ndarray::{ArrayBase, Data, Dimension};
 
 /// A tensor of the array's values and shape.
 pub fn tensor<S: Data<Elem = f32>, D: Dimension>(a: &ArrayBase<S, D>, device: &Device) -> Result<Tensor> {
-    Tensor::from_vec(a.iter().copied().collect::<Vec<f32>>(), a.shape(), device)
+    nn::cuda::upload(a.iter().copied().collect(), a.shape(), device)
 }
 
 /// A tensor from values and shape.
 pub fn from_vec(v: Vec<f32>, shape: &[usize], device: &Device) -> Result<Tensor> {
-    Tensor::from_vec(v, shape, device)
+    nn::cuda::upload(v, shape, device)
 }
 
 /// All values of a tensor, row-major.

@@ -54,7 +54,7 @@ impl RecyclingEmbedder {
                 let beta: Vec<[f32; 3]> = beta.iter().map(|&i| positions[i as usize]).collect();
                 from_vec(distance_bins(&beta, bins, min, max), &[r, r, bins], z.device())?
             } else {
-                let beta = Tensor::from_vec(beta, r, z.device())?;
+                let beta = nn::cuda::upload(beta, r, z.device())?;
                 let beta = previous.positions.reshape((r * 37, 3))?.index_select(&beta, 0)?;
                 distance_bins_of(&beta, bins, min, max)?
             };

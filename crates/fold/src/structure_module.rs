@@ -231,7 +231,7 @@ pub(crate) fn atom37(atom14: &Tensor, x: &ModelInput) -> Result<(Tensor, Tensor)
         .enumerate()
         .map(|(i, &a)| (i / 37 * 14) as u32 + a.clamp(0, 13) as u32)
         .collect();
-    let index = Tensor::from_vec(index, r * 37, atom14.device())?;
+    let index = nn::cuda::upload(index, r * 37, atom14.device())?;
     let mask = tensor(&x.atoms.atom37_exists, atom14.device())?;
     let atoms = atom14.reshape((r * 14, 3))?.index_select(&index, 0)?.reshape((r, 37, 3))?;
     Ok((atoms.broadcast_mul(&mask.unsqueeze(2)?)?, mask))

@@ -5,13 +5,15 @@
 
 use super::machine::{Launch, Machine, Memory, Precision, Products};
 use super::nvrtc::{self, Nvrtc};
+use super::pinned::Uploads;
 use super::pool;
+use super::uploaded::Uploaded;
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::cublas::result::gemm_strided_batched_ex;
 use candle_core::cuda_backend::cudarc::cublas::sys as blas;
 use candle_core::cuda_backend::cudarc::driver::{CudaStream, DevicePtr, result, sys};
 use candle_core::cuda_backend::{CudaDType, CudaDevice, DeviceId, WrapErr};
-use candle_core::{CudaStorage, DType, Device, Result, Storage, Tensor, TensorId};
+use candle_core::{CudaStorage, DType, Device, Result, Shape, Storage, Tensor, TensorId};
 use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,6 +55,7 @@ pub(super) struct Gpu {
     /// Rounded and joined parameters, and those they were made from, so that no other tensor takes their ids.
     packed: Mutex<HashMap<(Vec<TensorId>, Precision), (Vec<Tensor>, Tensor)>>,
     derived: Mutex<Option<(Tensor, Arc<dyn std::any::Any + Send + Sync>, u64)>>,
+    uploads: Mutex<Uploads>,
 }
 
 /// Devices that were opened. They are few and live as long as the program.
@@ -97,6 +100,7 @@ pub(super) fn open(index: usize, precision: Precision) -> Result<Device> {
         resident: Mutex::default(),
         packed: Mutex::default(),
         derived: Mutex::default(),
+        uploads: Mutex::default(),
         device: cuda.clone(),
     };
     locked(&OPEN).push((cuda.id(), Arc::new(gpu)));
@@ -190,6 +194,17 @@ impl Gpu {
         let blocks = each.max(1) as usize * self.processors;
         locked(&self.resident).insert(key, blocks);
         Ok(blocks)
+    }
+
+    /// See [`super::upload`].
+    pub(super) fn upload<T: Uploaded>(&self, values: &[T], shape: &Shape) -> Result<Tensor> {
+        // SAFETY: the copy comes before whatever is given later.
+        let to = unsafe { Tensor::empty(shape, T::DTYPE, &Device::Cuda(self.device.clone()))? };
+        self.stream.context().bind_to_thread().w()?;
+        // SAFETY: numbers without padding.
+        let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
+        locked(&self.uploads).copy(bytes, self.address_of::<T>(&to)?, &self.stream)?;
+        Ok(to)
     }
 
     /// Where the values of a contiguous tensor lie.

@@ -17,6 +17,8 @@ mod machine;
 pub mod nccl;
 mod nvrtc;
 #[cfg(feature = "cuda")]
+mod pinned;
+#[cfg(feature = "cuda")]
 mod pool;
 mod source;
 #[cfg(feature = "cuda")]
@@ -29,7 +31,7 @@ pub use machine::{Factor, Launch, Machine, Memory, Precision, Products, Results}
 pub use nvrtc::{Nvrtc, arch, cache};
 pub use source::files;
 
-use candle_core::{CudaStorage, Device, Result};
+use candle_core::{CudaStorage, Device, Result, Shape, Tensor};
 use std::sync::Arc;
 
 /// Whether this build can use GPUs.
@@ -56,6 +58,32 @@ pub(crate) fn machine(device: &Device) -> Option<Arc<dyn Machine>> {
         None
     }
 }
+
+/// A tensor of values on a device. To a GPU they are copied behind what it was given before, and nobody waits.
+///
+/// # Errors  If there are more or fewer values than `shape` says, or there is no memory.
+pub fn upload<T: Uploaded>(values: Vec<T>, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
+    let shape = shape.into();
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = gpu::of(device).filter(|_| values.len() == shape.elem_count()) {
+        return gpu.upload(&values, &shape);
+    }
+    Tensor::from_vec(values, shape, device)
+}
+
+#[cfg(feature = "cuda")]
+mod uploaded {
+    /// Numbers that have no padding and that tensors on a GPU hold.
+    pub trait Uploaded: candle_core::WithDType + candle_core::cuda_backend::CudaDType {}
+}
+#[cfg(not(feature = "cuda"))]
+mod uploaded {
+    /// Numbers that have no padding and that tensors on a GPU hold.
+    pub trait Uploaded: candle_core::WithDType {}
+}
+use uploaded::Uploaded;
+impl Uploaded for f32 {}
+impl Uploaded for u32 {}
 
 /// Memory for `n` f32 values beside `storage`, with anything in it, and where it begins.
 pub(crate) fn result(storage: &CudaStorage, n: usize) -> Result<(CudaStorage, u64)> {

@@ -42,7 +42,7 @@ impl Fused for Lookup {
     }
 
     fn reference(&self, t: &[Tensor]) -> Result<Tensor> {
-        let index = Tensor::from_vec(self.index.to_vec(), self.index.len(), t[0].device())?;
+        let index = crate::cuda::upload(self.index.to_vec(), self.index.len(), t[0].device())?;
         t[0].index_select(&index, 0)?.reshape(self.shape(t)?)
     }
 }
