@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Files of `kernels/` that operations launch: those of `src/cuda/source.rs`.
-const KERNELS: [&str; 22] = [
+const KERNELS: [&str; 23] = [
     "attention",
     "attention_backward",
+    "expectations",
     "frames",
     "gate_output",
     "gate_output_backward",

@@ -12,7 +12,10 @@ using Address = u64; // CUdeviceptr
 namespace {
 
 constexpr int INVALID = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500;
-constexpr size_t ALL = size_t(16) << 30;
+/// Device memory there is: FOLDRY_DRIVER_MEMORY, bytes.
+const size_t ALL = std::getenv("FOLDRY_DRIVER_MEMORY") ? std::strtoull(std::getenv("FOLDRY_DRIVER_MEMORY"), nullptr, 10) : size_t(16) << 30;
+/// With FOLDRY_DRIVER_DRY nothing is computed, and device memory is addresses only: what a program of any size asks for can be seen.
+const bool DRY = std::getenv("FOLDRY_DRIVER_DRY") != nullptr;
 
 /// What the driver was asked for since it was loaded.
 struct Log {
@@ -36,17 +39,28 @@ using Alone = std::lock_guard<std::recursive_mutex>;
 /// As the driver's pool counts memory.
 size_t pooled(size_t bytes) { return (bytes + 511) / 512 * 512; }
 
-std::map<Address, Memory*>& blocks() {
-    static std::map<Address, Memory*> all;
+struct Block {
+    Memory* memory; // null where nothing is computed
+    size_t bytes;
+};
+std::map<Address, Block>& blocks() {
+    static std::map<Address, Block> all;
     return all;
+}
+
+/// Addresses that may not be touched.
+Address reserve(size_t bytes) {
+    void* at = mmap(nullptr, std::max<size_t>(bytes, 1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? 0 : reinterpret_cast<Address>(at);
 }
 
 int allocate(Address* to, size_t bytes) {
     const Alone alone(one);
     if (asked.held + pooled(bytes) > ALL) return OUT_OF_MEMORY;
-    auto* memory = new Memory(bytes);
-    *to = reinterpret_cast<Address>(memory->data());
-    blocks()[*to] = memory;
+    auto* memory = DRY ? nullptr : new Memory(bytes);
+    *to = DRY ? reserve(bytes) : reinterpret_cast<Address>(memory->data());
+    if (*to == 0) return OUT_OF_MEMORY;
+    blocks()[*to] = {memory, bytes};
     asked.held += pooled(bytes);
     asked.most = std::max(asked.most, asked.held);
     return 0;
@@ -56,9 +70,11 @@ int release(Address at) {
     const Alone alone(one);
     const auto found = blocks().find(at);
     if (found == blocks().end()) return INVALID;
-    if (!found->second->intact()) emulator::fail("wrote beside its memory");
-    asked.held -= pooled(found->second->size());
-    delete found->second;
+    const auto [memory, bytes] = found->second;
+    if (memory && !memory->intact()) emulator::fail("wrote beside its memory");
+    asked.held -= pooled(bytes);
+    if (!memory) munmap(reinterpret_cast<void*>(at), std::max<size_t>(bytes, 1));
+    delete memory;
     blocks().erase(found);
     return 0;
 }
@@ -96,7 +112,7 @@ std::vector<Copied>& copying() {
 }
 u64 sum_of(const void* from, size_t bytes) {
     u64 sum = 1469598103934665603u;
-    for (size_t i = 0; i < bytes; i++) sum = (sum ^ static_cast<const u8*>(from)[i]) * 1099511628211u;
+    for (size_t i = 0; i < bytes && !DRY; i++) sum = (sum ^ static_cast<const u8*>(from)[i]) * 1099511628211u;
     return sum;
 }
 /// Found unfinished when first asked.
@@ -108,7 +124,7 @@ struct Event {
 int copy(const char* direction, void* to, const void* from, size_t n) {
     const Alone alone(one);
     asked.counts[std::string("copy ") + direction]++;
-    std::memcpy(to, from, n);
+    if (!DRY) std::memcpy(to, from, n);
     return 0;
 }
 void* pointer(Address a) { return reinterpret_cast<void*>(a); }
@@ -198,7 +214,8 @@ int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void*) { return copy(
 int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void*) { return copy("on the device", pointer(to), pointer(from), n); }
 int cuMemsetD8Async(Address to, u8 value, size_t n, void*) {
     asked.counts["fill"]++;
-    return std::memset(pointer(to), value, n), 0;
+    if (!DRY) std::memset(pointer(to), value, n);
+    return 0;
 }
 int cuModuleLoadData(void** module, const void* image) { return *module = const_cast<void*>(image), image ? 0 : INVALID; }
 int cuModuleUnload(void*) { return 0; }
@@ -214,6 +231,7 @@ int cuLaunchKernel(void* function, u32 x, u32 y, u32 z, u32 threads, u32 ty, u32
     if (y * z * ty * tz != 1) return INVALID;
     asked.counts["launch " + name]++;
     const auto found = entries().find(name);
+    if (DRY && (found != entries().end() || candle::entries().count(name))) return 0;
     if (found != entries().end()) {
         found->second.run(x, int(threads), shared, 0, parameters[0]);
         return 0;
@@ -237,6 +255,7 @@ int cublasGemmStridedBatchedEx(void*, int op_a, int op_b, int m, int n, int k, c
     if (lda < (op_a ? k : m) || ldb < (op_b ? n : k) || ldc < m) return 7;
     const Alone alone(one);
     asked.counts["products"]++;
+    if (DRY) return 0;
     std::vector<float> sums(static_cast<size_t>(m));
     for (long long e = 0; e < batch; e++)
         for (long long j = 0; j < n; j++) {

@@ -2,6 +2,7 @@
 #include "host.hpp"
 #include "../../kernels/attention.cu"
 #include "../../kernels/attention_backward.cu"
+#include "../../kernels/expectations.cu"
 #include "../../kernels/frames.cu"
 #include "../../kernels/gate_output.cu"
 #include "../../kernels/gate_output_backward.cu"
@@ -53,7 +54,7 @@ const std::map<std::string, Entry>& entries() {
         HEAD_DIMS(attention_bf16), HEAD_DIMS(attention_f32), HEAD_DIMS(attention_delta_bf16), HEAD_DIMS(attention_delta_f32),
         HEAD_DIMS(attention_backward_queries_bf16), HEAD_DIMS(attention_backward_queries_f32), HEAD_DIMS(attention_backward_keys_bf16),
         HEAD_DIMS(attention_backward_keys_f32), HEAD_DIMS(attention_backward_bias_bf16), HEAD_DIMS(attention_backward_bias_f32),
-        ENTRY(frame_update), ENTRY(frame_update_backward), ENTRY(rigid_groups), ENTRY(rigid_groups_backward), ENTRY(unit_pairs),
+        ENTRY(expectations), ENTRY(frame_update), ENTRY(frame_update_backward), ENTRY(rigid_groups), ENTRY(rigid_groups_backward), ENTRY(unit_pairs),
         ENTRY(unit_pairs_backward), HEAD_DIMS(global_attention_f32_bf16), HEAD_DIMS(global_attention_f32_f32), HEAD_DIMS(global_attention_backward_bf16),
         HEAD_DIMS(global_attention_backward_f32), WEIGHTS(gate_output), WEIGHTS(gate_output_backward), ENTRY(ipa_f32),
         ENTRY(ipa_backward_queries_f32), ENTRY(ipa_backward_keys), ENTRY(ipa_place), ENTRY(ipa_finish), ENTRY(ipa_finish_backward), ENTRY(ipa_place_backward),

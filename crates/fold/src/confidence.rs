@@ -1,6 +1,8 @@
 //! Confidences from logits: pLDDT, expected aligned error, predicted TM-score. AF2 Suppl. 1.9.6, 1.9.7.
 
-use crate::convert::linspace;
+use crate::convert::{from_vec, linspace, values};
+use candle_core::{Result, Tensor};
+use nn::ops;
 
 /// Softmax of one row, in f64.
 fn softmax(row: &[f32]) -> Vec<f64> {
@@ -35,30 +37,62 @@ fn centres(bins: usize, max: f32) -> Vec<f64> {
 pub fn expected_aligned_error(logits: &[f32], bins: usize, max: f32) -> (Vec<f32>, f32) {
     let c = centres(bins, max);
     let expect = |row: &[f32]| softmax(row).iter().zip(&c).map(|(p, c)| p * c).sum::<f64>() as f32;
-    (logits.chunks_exact(bins).map(expect).collect(), *c.last().expect("not empty") as f32)
+    (logits.chunks_exact(bins).map(expect).collect(), greatest_error(bins, max))
+}
+
+/// The largest value that an expected aligned error can take, Å.
+pub fn greatest_error(bins: usize, max: f32) -> f32 {
+    *centres(bins, max).last().expect("not empty") as f32
+}
+
+/// What a pair's error in each bin gives to the TM-score of residues with these `weights`.
+fn tm_terms(bins: usize, max: f32, weights: &[f32]) -> Vec<f64> {
+    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+    let d0 = 1.24 * (total.max(19.0) - 15.0).cbrt() - 1.8;
+    centres(bins, max).iter().map(|c| 1.0 / (1.0 + (c / d0).powi(2))).collect()
 }
 
 /// Predicted TM-score from PAE logits `[r, r, bins]`, the best over alignments on each residue. `weights` are
 /// the residues' (1, or 0 for padding).
 pub fn predicted_tm(logits: &[f32], bins: usize, max: f32, weights: &[f32]) -> f32 {
-    let (c, r) = (centres(bins, max), weights.len());
-    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-    let d0 = 1.24 * (total.max(19.0) - 15.0).cbrt() - 1.8;
-    let tm: Vec<f64> = c.iter().map(|c| 1.0 / (1.0 + (c / d0).powi(2))).collect();
+    let (tm, r) = (tm_terms(bins, max, weights), weights.len());
+    best_alignment(weights, |i, j| {
+        softmax(&logits[(i * r + j) * bins..][..bins]).iter().zip(&tm).map(|(p, t)| p * t).sum()
+    })
+}
+
+/// The best over alignments on each residue of what `term` gives for each pair.
+fn best_alignment(weights: &[f32], term: impl Fn(usize, usize) -> f64) -> f32 {
+    let r = weights.len();
     let mut best = 0f64;
     for i in 0..r {
         let w_i = f64::from(weights[i]);
         let norm: f64 = 1e-8 + weights.iter().map(|&w| f64::from(w) * w_i).sum::<f64>();
-        let sum: f64 = (0..r)
-            .filter(|&j| weights[j] != 0.0)
-            .map(|j| {
-                let p = softmax(&logits[(i * r + j) * bins..][..bins]);
-                p.iter().zip(&tm).map(|(p, t)| p * t).sum::<f64>() * w_i * f64::from(weights[j]) / norm
-            })
-            .sum();
+        let present = (0..r).filter(|&j| weights[j] != 0.0);
+        let sum: f64 = present.map(|j| term(i, j) * w_i * f64::from(weights[j]) / norm).sum();
         best = best.max(sum * w_i);
     }
     best as f32
+}
+
+/// The same from logits on a GPU, which stay there: predicted TM-score and, if wanted, expected aligned errors.
+pub fn aligned_on_gpu(
+    logits: &Tensor,
+    bins: usize,
+    max: f32,
+    weights: &[f32],
+    errors: bool,
+) -> Result<(f32, Option<Vec<f32>>)> {
+    let mut of_bins = tm_terms(bins, max, weights);
+    if errors {
+        of_bins.extend(centres(bins, max));
+    }
+    let of_bins: Vec<f32> = of_bins.into_iter().map(|v| v as f32).collect();
+    let of_bins = from_vec(of_bins, &[1 + usize::from(errors), bins], logits.device())?;
+    let mut expected = values(&ops::expectations(logits, &of_bins).tensor()?)?;
+    let r = weights.len();
+    let errors = errors.then(|| expected.split_off(r * r));
+    Ok((best_alignment(weights, |i, j| f64::from(expected[i * r + j])), errors))
 }
 
 /// Root mean square change of all Cα–Cα distances between two passes, Å.
@@ -90,6 +124,19 @@ mod tests {
         logits[63] = 50.0;
         let (e, max) = expected_aligned_error(&logits, 64, 31.0);
         assert!((e[0] - 31.75).abs() < 1e-4 && (max - 31.75).abs() < 1e-4);
+    }
+
+    #[test]
+    fn without_logits_on_the_host_the_same() {
+        let (r, bins, max) = (5, 7, 12.0);
+        let logits: Vec<f32> = (0..r * r * bins).map(|i| ((i * i) as f32 * 0.37).sin() * 3.0).collect();
+        let weights = [1.0, 1.0, 0.0, 1.0, 1.0];
+        let tensor = from_vec(logits.clone(), &[r, r, bins], &candle_core::Device::Cpu).unwrap();
+        let (tm, errors) = aligned_on_gpu(&tensor, bins, max, &weights, true).unwrap();
+        assert!((tm - predicted_tm(&logits, bins, max, &weights)).abs() < 1e-6, "{tm}");
+        let want = expected_aligned_error(&logits, bins, max).0;
+        assert!(errors.unwrap().iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-5));
+        assert_eq!(aligned_on_gpu(&tensor, bins, max, &weights, false).unwrap(), (tm, None));
     }
 
     #[test]

@@ -69,17 +69,19 @@ impl Model {
             };
             let before = previous.positions.clone();
             let outputs = self.pass(samples, previous, &Taps::off(), &mut tick)?;
-            let mut prediction = self.prediction(&outputs, &mask)?;
-            prediction.passes = pass + 1;
             let next = outputs.previous();
             let change = distance_change(&before, &next.positions, &mask)?;
-            let mean_plddt = weighted_mean(&prediction.plddt, &mask);
-            let finished = Some(PassDone { mean_plddt, ptm: prediction.ptm, change });
-            let stop = watch(&Step { pass, passes, block: blocks, blocks, finished }).is_break();
             let settled = pass > 0 && f64::from(change) < options.tolerance;
-            if pass + 1 == passes || settled {
+            let last = pass + 1 == passes || settled;
+            let plddt = self.plddt(&outputs, mask.len())?;
+            let aligned = self.aligned(&outputs, &mask, last)?;
+            let mean_plddt = weighted_mean(&plddt, &mask);
+            let ptm = aligned.as_ref().map(|aligned| aligned.ptm);
+            let finished = Some(PassDone { mean_plddt, ptm, change });
+            let stop = watch(&Step { pass, passes, block: blocks, blocks, finished }).is_break();
+            if last {
                 nn::cpu::release_scratch();
-                return Ok(prediction);
+                return self.assemble(&outputs, plddt, aligned, pass + 1);
             }
             if stop {
                 return Err(Error::Stopped);
@@ -91,39 +93,67 @@ impl Model {
 
     /// Structure and confidences of a pass.
     pub fn prediction(&self, outputs: &Outputs, seq_mask: &[f32]) -> Result<Prediction> {
-        let r = seq_mask.len();
+        let plddt = self.plddt(outputs, seq_mask.len())?;
+        self.assemble(outputs, plddt, self.aligned(outputs, seq_mask, true)?, 1)
+    }
+
+    /// 0–100; zeros without a head for it.
+    fn plddt(&self, outputs: &Outputs, residues: usize) -> Result<Vec<f32>> {
+        Ok(match (&outputs.logits.predicted_lddt, &self.config().heads.predicted_lddt) {
+            (Some(logits), Some(head)) => confidence::plddt(&values(logits)?, head.num_bins),
+            _ => vec![0.0; residues],
+        })
+    }
+
+    /// What the logits of aligned errors say, with the `errors` of all pairs or without; nothing without a head for them.
+    fn aligned(&self, outputs: &Outputs, seq_mask: &[f32], errors: bool) -> Result<Option<Aligned>> {
+        let head = &self.config().heads.predicted_aligned_error;
+        let (Some(logits), Some(head)) = (&outputs.logits.predicted_aligned_error, head) else {
+            return Ok(None);
+        };
+        let (bins, max) = (head.num_bins, head.max_error_bin);
+        let (ptm, errors) = if logits.device().is_cpu() {
+            // Read where they lie: a copy would be the largest thing held at this point.
+            with_values(logits, |logits| {
+                let errors = errors.then(|| confidence::expected_aligned_error(logits, bins, max).0);
+                (confidence::predicted_tm(logits, bins, max, seq_mask), errors)
+            })?
+        } else {
+            confidence::aligned_on_gpu(logits, bins, max, seq_mask, errors)?
+        };
+        let errors = errors.map(|errors| (errors, confidence::greatest_error(bins, max)));
+        Ok(Some(Aligned { ptm, errors }))
+    }
+
+    fn assemble(
+        &self,
+        outputs: &Outputs,
+        plddt: Vec<f32>,
+        aligned: Option<Aligned>,
+        passes: usize,
+    ) -> Result<Prediction> {
         let positions = triples(&values(&outputs.structure.atom37)?);
         let exists = values(&outputs.structure.atom37_mask)?;
-        let lddt = match (&outputs.logits.predicted_lddt, &self.config().heads.predicted_lddt) {
-            (Some(logits), Some(head)) => confidence::plddt(&values(logits)?, head.num_bins),
-            _ => vec![0.0; r],
-        };
-        let aligned =
-            match (&outputs.logits.predicted_aligned_error, &self.config().heads.predicted_aligned_error) {
-                (Some(logits), Some(head)) => {
-                    let (bins, max) = (head.num_bins, head.max_error_bin);
-                    // Read where they lie: a copy would be the largest thing held at this point.
-                    Some(with_values(logits, |logits| {
-                        let ptm = confidence::predicted_tm(logits, bins, max, seq_mask);
-                        (confidence::expected_aligned_error(logits, bins, max), ptm)
-                    })?)
-                }
-                _ => None,
-            };
-        let (pae, max_pae, ptm) = match aligned {
-            Some(((pae, max), ptm)) => (Some(pae), Some(max), Some(ptm)),
-            None => (None, None, None),
-        };
+        let ptm = aligned.as_ref().map(|aligned| aligned.ptm);
+        let (pae, max_pae) = aligned.and_then(|aligned| aligned.errors).unzip();
+        let r = plddt.len();
         Ok(Prediction {
             positions: (0..r).map(|i| std::array::from_fn(|a| positions[i * 37 + a])).collect(),
             mask: (0..r).map(|i| std::array::from_fn(|a| exists[i * 37 + a] != 0.0)).collect(),
-            plddt: lddt,
+            plddt,
             pae,
             max_pae,
             ptm,
-            passes: 1,
+            passes,
         })
     }
+}
+
+/// Confidences from the logits of aligned errors.
+struct Aligned {
+    ptm: f32,
+    /// Expected errors of all pairs, Å, row-major, and the largest there can be.
+    errors: Option<(Vec<f32>, f32)>,
 }
 
 fn distance_change(before: &Tensor, after: &Tensor, mask: &[f32]) -> Result<f32> {

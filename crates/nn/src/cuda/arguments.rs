@@ -229,6 +229,10 @@ arguments!(
     LayerNormBackward [56] { x: u64, scale: u64, grad: u64, dx: u64, leaves: u64, rows: i64, c: i32, }
 );
 arguments!(
+    /// `expectations.cu`.
+    Expectations [48] { logits: u64, values: u64, residual: u64, out: u64, rows: i64, bins: i32, k: i32, }
+);
+arguments!(
     /// `frames.cu`, updates and their gradients.
     FrameUpdate [64] {
         update: u64, frames: u64, residual: u64, out: u64, grad: u64, d_update: u64, d_frames: u64,

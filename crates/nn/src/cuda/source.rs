@@ -19,7 +19,7 @@ macro_rules! files {
 
 /// The kernels that operations launch, by their file's stem.
 const FILES: &[(&str, &str)] = files!(
-    "attention" "attention_backward" "frames" "gate_output" "gate_output_backward" "global_attention" "global_attention_backward"
+    "attention" "attention_backward" "expectations" "frames" "gate_output" "gate_output_backward" "global_attention" "global_attention_backward"
     "ipa" "ipa_backward" "ipa_frames" "layer_norm" "layer_norm_project" "layer_norm_project_backward" "linear" "outer_product_mean"
     "outer_product_mean_backward" "pad_rows" "sums" "transition" "transition_backward" "triangle_multiplication" "triangle_multiplication_backward"
 );
@@ -52,6 +52,7 @@ mod tests {
     fn texts_include_nothing_and_have_their_kernels() {
         for (file, kernel) in [
             ("attention", "attention_bf16_32"),
+            ("expectations", "expectations"),
             ("frames", "rigid_groups"),
             ("gate_output_backward", "gate_output_backward_f32_bf16"),
             ("gate_output", "gate_output_f32_bf16"),
@@ -73,6 +74,6 @@ mod tests {
             assert!(!text.lines().any(|line| line.starts_with("#include")), "{file}");
             assert!(text.contains(&format!(" {kernel}(")), "{file}");
         }
-        assert_eq!(files().count(), 22);
+        assert_eq!(files().count(), 23);
     }
 }

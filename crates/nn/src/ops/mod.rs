@@ -8,6 +8,7 @@
 mod attention;
 #[cfg(test)]
 mod exactness;
+mod expectations;
 mod frames;
 mod global_attention;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod transition;
 mod triangle_multiplication;
 
 pub use attention::{AttentionWeights, Orientation, attention};
+pub use expectations::expectations;
 pub use frames::{
     FrameSections, GROUP_TABLE, GroupSections, frame_update, pack_frames, rigid_groups, unit_pairs,
 };

@@ -204,6 +204,13 @@ pub fn rigid_groups(r: usize) -> Case {
     Case { name: format!("rigid groups {r}"), update, onto, aliased: false, rows: None }
 }
 
+pub fn expectations(rows: [usize; 2], bins: usize, k: usize) -> Case {
+    let m = made(14);
+    let (x, onto) = (m.get("x.matrix", &[rows[0], rows[1], bins]), m.get("o.matrix", &[k, rows[0], rows[1]]));
+    let update = ops::expectations(&(x * 9.0).unwrap(), &m.get("v.matrix", &[k, bins]));
+    Case { name: format!("expectations {rows:?} {bins} bins, {k}"), update, onto, aliased: false, rows: None }
+}
+
 pub fn unit_pairs(rows: usize) -> Case {
     let x = made(13).get("x.matrix", &[rows, 7, 2]);
     Case {

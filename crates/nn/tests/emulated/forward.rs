@@ -155,6 +155,14 @@ fn layer_norms() {
 
 #[test]
 #[ignore = "needs the emulator: tests/kernels/run.sh"]
+fn expected_values() {
+    for (rows, bins, k) in [([1, 1], 50, 1), ([17, 17], 64, 2), ([9, 5], 3, 3)] {
+        check(&cases::expectations(rows, bins, k), &["expectations"], EXACT);
+    }
+}
+
+#[test]
+#[ignore = "needs the emulator: tests/kernels/run.sh"]
 fn frames() {
     for r in [1, 2, 17, 66, 130] {
         check(&cases::frame_update(r, r == 2), &["frame_update"], EXACT);

@@ -3,6 +3,7 @@
 
 mod attention;
 mod attention_backward;
+mod expectations;
 mod frames;
 mod gate_output_backward;
 mod global_attention;
@@ -20,6 +21,7 @@ mod triangle_multiplication_backward;
 
 pub(crate) use attention::attention;
 pub(crate) use attention_backward::attention_backward;
+pub(crate) use expectations::expectations;
 pub(crate) use frames::{
     frame_update, frame_update_backward, rigid_groups, rigid_groups_backward, unit_pairs, unit_pairs_backward,
 };
