@@ -77,15 +77,48 @@ driver() {
         FOLDRY_DRIVER_LOG=$out/passes_$recycles "${forward[@]}" --device cuda -o "$out/cuda.safetensors" || return 1
         python3 "$root/tests/gpu/compare.py" "$out/cpu.safetensors" "$out/cuda.safetensors" || return 1
     done
-    local what before after
-    for what in launch products "copy to the device" "copy on the device" "copy to the host" wait; do
-        before=$(asked "$out/passes_0" "$what") after=$(asked "$out/passes_1" "$what")
-        echo "a pass: $((after - before)) × $what"
-        case $what in
-            "copy to the host" | wait)
-                [ "$after" = "$before" ] || { echo "expected that a pass waits for nothing, and reads nothing" >&2; return 1; } ;;
-        esac
+    more "$out/passes_0" "$out/passes_1" wait "copy to the host" | grep -q '^0 0$' ||
+        { echo "expected that a pass waits for nothing, and reads nothing" >&2; return 1; }
+    full_size "$foldry"
+}
+
+# For each of some beginnings: how much more often the second log has it than the first.
+more() {
+    local before=$1 after=$2 what line=()
+    shift 2
+    for what in "$@"; do line+=($(($(asked "$after" "$what") - $(asked "$before" "$what")))); done
+    echo "${line[*]}"
+}
+
+# Networks of full size, of which nothing is computed: what they ask the driver for. Limits are what was seen and a little more: a number that
+# grows is a regression.
+full_size() {
+    local foldry=$1 dtype lengths steps line all=(launch products copy fill) seen
+    export FOLDRY_DRIVER_DRY=1 FOLDRY_DRIVER_MEMORY=149000000000
+    for dtype in bf16 f32; do
+        # Memory held, and planned: at most 2% more or less.
+        "$foldry" bench model --device cuda --dtype "$dtype" --lengths 256,512,1024,2048,4096 --json >"$out/plans" || return 1
+        while read -r line; do
+            number() { grep -o "\"$1\":[0-9]*" <<<"$line" | cut -d : -f 2; }
+            awk -v r="$(number residues)" -v held="$(number peak_bytes)" -v planned="$(($(number planned_bytes) - $(number planned_for_driver_bytes)))" \
+                -v dtype="$dtype" 'BEGIN { printf "%s r = %d: %.3f GB held, %.3f planned\n", dtype, r, held / 1e9, planned / 1e9
+                    exit !(planned > 0.98 * held && planned < 1.02 * held) }' || { echo "expected what was planned" >&2; return 1; }
+        done <"$out/plans"
     done
+    # Four passes more.
+    for lengths in 256 256,256; do
+        FOLDRY_DRIVER_LOG=$out/full_$lengths "$foldry" bench model --device cuda --dtype bf16 --lengths "$lengths" >"$out/said" || return 1
+    done
+    seen=$(($(more "$out/full_256" "$out/full_256,256" "${all[@]}" | tr ' ' '+')))
+    echo "a pass at r = 256 in bf16: $((seen / 4)) launches, products and copies"
+    [ "$seen" -le $((4 * 2300)) ] || { echo "expected at most 2300" >&2; return 1; }
+    for steps in 1 2; do
+        FOLDRY_DRIVER_LOG=$out/steps_$steps "$foldry" bench train --device cuda --dtype bf16 --crop 256 --msa 128 --extra 1024 --blocks 48 --extra-blocks 4 \
+            --channels 0 --steps "$steps" | tee "$out/said" || return 1
+    done
+    seen=$(($(more "$out/steps_1" "$out/steps_2" "${all[@]}" | tr ' ' '+')))
+    echo "a step of training: $seen launches, products and copies"
+    [ "$seen" -le 24000 ] || { echo "expected at most 24000" >&2; return 1; }
 }
 
 total_passed=0

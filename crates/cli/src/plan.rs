@@ -9,7 +9,7 @@ mod gpu;
 mod memory;
 
 pub use dims::{Dims, PointAttention, Stack};
-pub use gpu::GpuPlan;
+pub use gpu::{CONTEXT, GpuPlan};
 pub use memory::running_bytes;
 
 /// Floating-point operations of one pass (a multiply-add counts two): every matrix product of the network.

@@ -5,7 +5,7 @@ use super::arguments::{ColumnSums, LayerNormProjectBackward, LeafSums, Projected
 use super::faces::{add_values, int, layer_norm_project_backward, width_of};
 use super::geometry::Rows;
 use super::job::Job;
-use super::machine::{Factor, Launch, Machine, Memory, Precision, Products, Results};
+use super::machine::{Factor, Keep, Launch, Machine, Memory, Precision, Products, Results};
 use crate::fused::Fused;
 use candle_core::{Result, Tensor};
 use std::cell::RefCell;
@@ -109,8 +109,9 @@ impl<'a> BackwardJob<'a> {
         inputs: &'a [Tensor],
         grad: u64,
         gradients: Vec<u64>,
+        keep: Keep,
     ) -> Result<Self> {
-        Ok(Self { job: Job::new(machine, inputs, grad, false, false)?, gradients, sums: RefCell::default() })
+        Ok(Self { job: Job::new(machine, inputs, grad, false, keep)?, gradients, sums: RefCell::default() })
     }
 
     /// The operation on the first `n` of these inputs, with the same gradient of its result.

@@ -3,7 +3,7 @@
 //! Everything is given to one stream, so that work is done in order and memory can be freed as soon as what uses it was given:
 //! it is reused by what is given later. Nothing here waits for the GPU.
 
-use super::machine::{Launch, Machine, Memory, Precision, Products};
+use super::machine::{Keep, Launch, Machine, Memory, Precision, Products};
 use super::nvrtc::{self, Nvrtc};
 use super::pinned::Uploads;
 use super::pool;
@@ -52,10 +52,17 @@ pub(super) struct Gpu {
     functions: Mutex<HashMap<String, Function>>,
     /// Blocks that run at once on a processor, by kernel, threads and shared memory.
     resident: Mutex<HashMap<(String, usize, usize), usize>>,
-    /// Rounded and joined parameters, and those they were made from, so that no other tensor takes their ids.
-    packed: Mutex<HashMap<(Vec<TensorId>, Precision), (Vec<Tensor>, Tensor)>>,
+    packed: Mutex<HashMap<(Vec<TensorId>, Precision), Kept>>,
     derived: Mutex<Option<(Tensor, Arc<dyn std::any::Any + Send + Sync>, u64)>>,
     uploads: Mutex<Uploads>,
+}
+
+/// Rounded and joined parameters.
+struct Kept {
+    /// What they were made from, so that no other tensor takes their ids.
+    _sources: Vec<Tensor>,
+    packed: Tensor,
+    always: bool,
 }
 
 /// Devices that were opened. They are few and live as long as the program.
@@ -252,23 +259,27 @@ impl Machine for Gpu {
         self.address_of::<f32>(t)
     }
 
-    fn packed(&self, tensors: &[&Tensor], precision: Precision, keep: bool) -> Result<Memory> {
+    fn packed(&self, tensors: &[&Tensor], precision: Precision, keep: Keep) -> Result<Memory> {
         if let ([one], Precision::F32) = (tensors, precision) {
             return Ok(Memory::new(self.address(one)?, (*one).clone()));
         }
         let key = (tensors.iter().map(|t| t.id()).collect(), precision);
-        if let Some((_, packed)) = locked(&self.packed).get(&key) {
-            return Ok(Memory::new(self.address_as(packed, precision)?, packed.clone()));
+        if let Some(kept) = locked(&self.packed).get(&key) {
+            return Ok(Memory::new(self.address_as(&kept.packed, precision)?, kept.packed.clone()));
         }
         let flat = tensors.iter().map(|t| t.flatten_all()).collect::<Result<Vec<_>>>()?;
         let dtype = if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 };
         let packed = Tensor::cat(&flat, 0)?.to_dtype(dtype)?;
         let memory = Memory::new(self.address_as(&packed, precision)?, packed.clone());
-        if keep {
-            let sources = tensors.iter().map(|&t| t.clone()).collect();
-            locked(&self.packed).insert(key, (sources, packed));
+        if keep != Keep::No {
+            let _sources = tensors.iter().map(|&t| t.clone()).collect();
+            locked(&self.packed).insert(key, Kept { _sources, packed, always: keep == Keep::Always });
         }
         Ok(memory)
+    }
+
+    fn forget(&self) {
+        locked(&self.packed).retain(|_, kept| kept.always);
     }
 
     fn derived(&self, key: &Tensor, bytes: usize, make: &mut dyn FnMut(u64) -> Result<()>) -> Result<Memory> {

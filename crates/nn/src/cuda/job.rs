@@ -2,7 +2,7 @@
 
 use super::arguments::Arguments;
 use super::geometry::{Needs, Rows};
-use super::machine::{Launch, Machine, Memory, Precision, Products};
+use super::machine::{Keep, Launch, Machine, Memory, Precision, Products};
 use candle_core::{Result, Tensor};
 
 /// Most rows, columns or blocks: kernels count them in 32 bits.
@@ -17,7 +17,7 @@ pub struct Job<'a> {
     pub(super) out: u64,
     /// What it is added to: `out`, or null.
     pub(super) residual: u64,
-    keep: bool,
+    keep: Keep,
 }
 
 impl<'a> Job<'a> {
@@ -30,7 +30,7 @@ impl<'a> Job<'a> {
         inputs: &'a [Tensor],
         out: u64,
         adds: bool,
-        keep: bool,
+        keep: Keep,
     ) -> Result<Self> {
         let addresses = inputs.iter().map(|t| machine.address(t)).collect::<Result<_>>()?;
         Ok(Self { machine, inputs, addresses, out, residual: if adds { out } else { 0 }, keep })

@@ -37,6 +37,17 @@ impl Precision {
     }
 }
 
+/// How long copies of parameters, rounded or joined, are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Not at all.
+    No,
+    /// Until [`Machine::forget`]: parameters do not change between a loss and its gradients.
+    ForLoss,
+    /// For good: the parameters never change.
+    Always,
+}
+
 /// Memory of the machine, free again when this is dropped and the work given before that is done.
 pub struct Memory {
     /// Where it begins; aligned to 16 bytes.
@@ -185,10 +196,13 @@ pub trait Machine {
     /// # Errors  If it is not one, or not on this machine.
     fn address(&self, t: &Tensor) -> Result<u64>;
 
-    /// The values of `tensors` one after the other, as `precision`. With `keep`, made once for tensors that never change.
+    /// The values of `tensors` one after the other, as `precision`; made once while they are kept.
     ///
     /// # Errors  As [`Machine::memory`] and [`Machine::address`].
-    fn packed(&self, tensors: &[&Tensor], precision: Precision, keep: bool) -> Result<Memory>;
+    fn packed(&self, tensors: &[&Tensor], precision: Precision, keep: Keep) -> Result<Memory>;
+
+    /// Ends what is kept [`Keep::ForLoss`].
+    fn forget(&self) {}
 
     /// What `make` puts into `bytes` bytes for `key`, kept until it is asked for with another key.
     ///

@@ -27,7 +27,7 @@ mod stand_in;
 pub use backward::BackwardJob;
 pub use driver::{Found, gpus, usable};
 pub use job::Job;
-pub use machine::{Factor, Launch, Machine, Memory, Precision, Products, Results};
+pub use machine::{Factor, Keep, Launch, Machine, Memory, Precision, Products, Results};
 pub use nvrtc::{Nvrtc, arch, cache};
 pub use source::files;
 
@@ -91,6 +91,13 @@ pub(crate) fn result(storage: &CudaStorage, n: usize) -> Result<(CudaStorage, u6
     return gpu::result(storage, n);
     #[cfg(not(feature = "cuda"))]
     unreachable!("{n} values beside {storage:?}: candle is built without CUDA");
+}
+
+/// Ends what is kept on a device [`Keep::ForLoss`].
+pub(crate) fn forget(device: &Device) {
+    if let Some(machine) = machine(device) {
+        machine.forget();
+    }
 }
 
 /// Memory that was free when [`open`] made this device, bytes; none of a device without a limit of its own. What the program holds itself is

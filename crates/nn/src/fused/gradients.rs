@@ -1,7 +1,7 @@
 //! Gradients of an operation: by its reference, or on a GPU by its kernels.
 
 use super::Fused;
-use crate::cuda::{self, BackwardJob};
+use crate::cuda::{self, BackwardJob, Keep};
 use candle_core::{DType, Result, Tensor, Var};
 
 /// Gradients by candle: the reference is run again on a tape of its own, so nothing but the inputs is kept
@@ -25,12 +25,13 @@ pub fn reference_backward(
     Ok(tensors.iter().zip(wanted).map(of).collect())
 }
 
-/// Gradients on the GPU where the inputs are: by kernels, else the reference's.
+/// Gradients on the GPU where the inputs are: by kernels, else the reference's. `keep`: copies of parameters.
 pub(super) fn on_gpu(
     op: &dyn Fused,
     inputs: &[Tensor],
     grad: &Tensor,
     wanted: &[bool],
+    keep: Keep,
 ) -> Result<Vec<Option<Tensor>>> {
     if let Some(machine) = cuda::machine(grad.device()) {
         let empty = |(t, &wanted): (&Tensor, &bool)| -> Result<Option<Tensor>> {
@@ -41,7 +42,7 @@ pub(super) fn on_gpu(
         let grads = inputs.iter().zip(wanted).map(empty).collect::<Result<Vec<_>>>()?;
         let address = |t: &Option<Tensor>| t.as_ref().map_or(Ok(0), |t| machine.address(t));
         let addresses = grads.iter().map(address).collect::<Result<_>>()?;
-        let job = BackwardJob::new(&*machine, inputs, machine.address(grad)?, addresses)?;
+        let job = BackwardJob::new(&*machine, inputs, machine.address(grad)?, addresses, keep)?;
         if job.run(op)? {
             return Ok(grads);
         }

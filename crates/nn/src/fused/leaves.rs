@@ -4,13 +4,15 @@
 //! three inputs needs links (see [`super::tape`]), each with a gradient of its own. Most inputs are parameters, which end the tape: their
 //! gradients need neither.
 
+use crate::cuda;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// Gradients of leaves that operations of some part of a program leave here. Clones are the same.
+/// Gradients of leaves that operations of some part of a program leave here. Clones are the same. While there are some, and until
+/// gradients are taken, copies of parameters that these operations make on a GPU are kept, so parameters must not change.
 #[derive(Clone, Default)]
 pub struct Leaves(Arc<Mutex<Kept>>);
 
@@ -20,6 +22,21 @@ struct Kept {
     grads: HashMap<TensorId, (Tensor, Tensor)>,
     /// What the tape of an operation begins with, all of whose inputs are leaves.
     start: Option<Tensor>,
+    /// GPUs that the operations ran on.
+    devices: Vec<Device>,
+}
+
+impl Kept {
+    /// Ends what is kept of parameters.
+    fn forget(&mut self) {
+        self.devices.drain(..).for_each(|device| cuda::forget(&device));
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.forget();
+    }
 }
 
 thread_local! {
@@ -54,7 +71,11 @@ impl Leaves {
 
     /// Adds what was left here to `grads`.
     pub(crate) fn take_into(&self, grads: &mut GradStore) -> Result<()> {
-        let kept = std::mem::take(&mut self.kept().grads);
+        let kept = {
+            let mut kept = self.kept();
+            kept.forget();
+            std::mem::take(&mut kept.grads)
+        };
         for (leaf, grad) in kept.into_values() {
             let sum = match grads.remove(&leaf) {
                 Some(before) => (before + grad)?,
@@ -68,6 +89,14 @@ impl Leaves {
     /// Those that are current on this thread.
     pub(super) fn current() -> Option<Self> {
         CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// An operation makes copies of parameters on `device`.
+    pub(super) fn are_used_on(&self, device: &Device) {
+        let devices = &mut self.kept().devices;
+        if !devices.iter().any(|d| d.same_device(device)) {
+            devices.push(device.clone());
+        }
     }
 
     /// Adds to the gradient of a leaf.

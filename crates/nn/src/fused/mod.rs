@@ -8,7 +8,7 @@ mod leaves;
 mod tape;
 
 use crate::added::Added;
-use crate::cuda::{self, BackwardJob, Job, Machine};
+use crate::cuda::{self, BackwardJob, Job, Keep, Machine};
 use crate::place::{Place, Source};
 use candle_core::backend::BackendStorage;
 use candle_core::{
@@ -143,7 +143,8 @@ impl Update {
         }
         if x.device().is_cuda() {
             if let Some(machine) = cuda::machine(x.device()) {
-                let job = Job::new(&*machine, &inputs, machine.address(&x)?, true, true)?;
+                let job =
+                    Job::new(&*machine, &inputs, machine.address(&x)?, true, kept(&inputs, Keep::Always))?;
                 if job.is_regular() && self.op.cuda(&job)? {
                     return Ok(x);
                 }
@@ -167,7 +168,7 @@ impl Update {
         // SAFETY: every operation writes all of its result, and nobody reads it before.
         let out = unsafe { Tensor::empty(shape, DType::F32, inputs[0].device())? };
         let address = |machine: &dyn Machine| machine.address(&out);
-        if self.by_kernels(inputs, address, true)? {
+        if self.by_kernels(inputs, address, kept(inputs, Keep::Always))? {
             return Ok(out);
         }
         self.op.reference(inputs)?.contiguous()
@@ -183,7 +184,7 @@ impl Update {
             f(storage, layout)
         };
         let (out, at) = beside(&inputs[0], &|storage, _| cuda::result(storage, shape.elem_count()))?;
-        if self.by_kernels(inputs, |_| Ok(at), false)? {
+        if self.by_kernels(inputs, |_| Ok(at), kept(inputs, Keep::No))? {
             return Ok(out);
         }
         drop(out);
@@ -196,7 +197,7 @@ impl Update {
         &self,
         inputs: &[Tensor],
         out: impl FnOnce(&dyn Machine) -> Result<u64>,
-        keep: bool,
+        keep: Keep,
     ) -> Result<bool> {
         let Some(machine) = cuda::machine(inputs[0].device()) else { return Ok(false) };
         let job = Job::new(&*machine, inputs, out(&*machine)?, false, keep)?;
@@ -210,7 +211,7 @@ impl Update {
     pub fn launch(&self, machine: &dyn Machine, out: u64, adds: bool, aliased: bool) -> Result<bool> {
         let inputs = self.plain_inputs()?;
         self.op.shape(&inputs)?;
-        let mut job = Job::new(machine, &inputs, out, adds, false)?;
+        let mut job = Job::new(machine, &inputs, out, adds, Keep::No)?;
         if aliased {
             job = job.first_at(out);
         }
@@ -224,7 +225,7 @@ impl Update {
     pub fn launch_backward(&self, machine: &dyn Machine, grad: u64, gradients: Vec<u64>) -> Result<bool> {
         let inputs = self.plain_inputs()?;
         self.op.shape(&inputs)?;
-        let job = BackwardJob::new(machine, &inputs, grad, gradients)?;
+        let job = BackwardJob::new(machine, &inputs, grad, gradients, Keep::No)?;
         job.run(&*self.op)
     }
 
@@ -234,7 +235,7 @@ impl Update {
     pub fn gradients(&self, grad: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let inputs = self.plain_inputs()?;
         if grad.device().is_cuda() {
-            return on_gpu(&*self.op, &inputs, grad, wanted);
+            return on_gpu(&*self.op, &inputs, grad, wanted, Keep::No);
         }
         self.op.backward(&inputs, grad, wanted)
     }
@@ -248,6 +249,17 @@ impl Update {
 
     fn plain_inputs(&self) -> Result<Vec<Tensor>> {
         self.inputs.iter().map(|t| t.detach().contiguous()).collect()
+    }
+}
+
+/// How long copies of these parameters are kept on a GPU: within a loss until its gradients are there, else as `alone` says.
+fn kept(inputs: &[Tensor], alone: Keep) -> Keep {
+    match Leaves::current() {
+        Some(leaves) => {
+            leaves.are_used_on(inputs[0].device());
+            Keep::ForLoss
+        }
+        None => alone,
     }
 }
 

@@ -4,7 +4,7 @@
 use super::Fused;
 use super::gradients::on_gpu;
 use super::leaves::Leaves;
-use crate::cuda;
+use crate::cuda::{self, Keep};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout};
 use candle_core::{Result, Shape, Tensor};
 use std::sync::{Arc, Mutex};
@@ -93,6 +93,11 @@ impl Root {
         }
     }
 
+    /// How long copies of parameters are kept on a GPU: they serve both ways.
+    fn keep(&self) -> Keep {
+        if self.leaves.is_some() { Keep::ForLoss } else { Keep::No }
+    }
+
     /// Gradients of the open inputs.
     fn gradients<const N: usize>(&self, grad: &Tensor) -> Result<[Option<Tensor>; N]> {
         let mut grads = self.all_gradients(grad)?;
@@ -103,7 +108,7 @@ impl Root {
     fn all_gradients(&self, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let grad = grad.contiguous()?;
         let mut grads = if grad.device().is_cuda() {
-            on_gpu(&*self.op, &self.inputs, &grad, &self.wanted)?
+            on_gpu(&*self.op, &self.inputs, &grad, &self.wanted, self.keep())?
         } else {
             self.op.backward(&self.inputs, &grad, &self.wanted)?
         };

@@ -1,7 +1,7 @@
 //! A machine whose kernels run in the emulator, thread by thread, and whose matrix products are plain sums.
 
 use candle_core::{Result, Tensor};
-use nn::cuda::{Factor, Launch, Machine, Memory, Precision, Products};
+use nn::cuda::{Factor, Keep, Launch, Machine, Memory, Precision, Products};
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 
@@ -138,7 +138,7 @@ impl Machine for Emulator {
         Ok(address)
     }
 
-    fn packed(&self, tensors: &[&Tensor], precision: Precision, _: bool) -> Result<Memory> {
+    fn packed(&self, tensors: &[&Tensor], precision: Precision, _: Keep) -> Result<Memory> {
         let all: Vec<f32> = tensors.iter().flat_map(|t| values(t)).collect();
         Ok(match precision {
             Precision::F32 => self.filled(&bytes(&all)),

@@ -200,7 +200,8 @@ pub fn model(args: &ModelArgs) -> Result<()> {
         if args.json {
             let line = serde_json::json!({"residues": r, "msa": args.msa, "extra_msa": args.extra,
                 "blocks": args.blocks, "dtype": precision.name(), "seconds": seconds, "gflop": gflop,
-                "tflops": gflop / seconds * 1e-3, "peak_bytes": bytes, "planned_bytes": planned, "errors": errors});
+                "tflops": gflop / seconds * 1e-3, "peak_bytes": bytes, "planned_bytes": planned,
+                "planned_for_driver_bytes": plan::CONTEXT, "errors": errors});
             println!("{line}");
         } else {
             let rate = gflop / seconds * 1e-3;

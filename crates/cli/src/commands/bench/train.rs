@@ -38,7 +38,7 @@ pub struct Args {
     /// Extra-MSA blocks
     #[arg(long, default_value_t = 2)]
     extra_blocks: usize,
-    /// Channels of the MSA, extra-MSA and pair representations
+    /// Channels of the MSA, extra-MSA and pair representations; 0: AlphaFold's own, 256, 64 and 128
     #[arg(long, default_value_t = 64)]
     channels: usize,
     /// Passes before the one with a gradient
@@ -235,8 +235,10 @@ pub(super) fn config(args: &Args) -> Result<Config> {
     let mut config = Config::preset("model_5").ok_or_else(|| anyhow!("no preset model_5"))?;
     let trunk = &mut config.embeddings_and_evoformer;
     (trunk.evoformer_num_block, trunk.extra_msa_stack_num_block) = (args.blocks, args.extra_blocks);
-    (trunk.msa_channel, trunk.pair_channel, trunk.extra_msa_channel) =
-        (args.channels, args.channels, args.channels);
+    if args.channels > 0 {
+        (trunk.msa_channel, trunk.pair_channel, trunk.extra_msa_channel) =
+            (args.channels, args.channels, args.channels);
+    }
     Ok(config)
 }
 
