@@ -42,7 +42,7 @@ asked() { awk -v what="$2" 'index($0, what) == 1 { n += $NF } END { print n + 0 
 
 # A program as it is shipped, with CUDA's libraries replaced by one that runs all kernels in the emulator.
 driver() {
-    local foldry=${FOLDRY:-} root=$here/../.. kernels target header dtype lengths recycles
+    local foldry=${FOLDRY:-} root=$here/../.. kernels target header device dtype lengths recycles
     local golden=$root/tests/golden/fold small=(--msa 5 --extra 7)
     if [ -z "$foldry" ]; then
         target=${CARGO_TARGET_DIR:-$root/target}
@@ -79,6 +79,14 @@ driver() {
     done
     more "$out/passes_0" "$out/passes_1" wait "copy to the host" | grep -q '^0 0$' ||
         { echo "expected that a pass waits for nothing, and reads nothing" >&2; return 1; }
+    # A prediction of the built-in model, by both devices.
+    printf '>a\nMKVLAAGIVGLCAKAYLE\n' >"$out/a.fasta"
+    for device in cpu cuda; do
+        FOLDRY_WEIGHTS=$out/none "$foldry" fold "$out/a.fasta" -o "$out/fold_$device" --device "$device" --overwrite || return 1
+    done
+    atoms() { grep '^ATOM' "$out/fold_$1/a/rank_001.pdb" | cut -c 31-54; }
+    paste <(atoms cpu) <(atoms cuda) | awk '{ for (i = 1; i <= 3; i++) { d = $i - $(i + 3); if (d * d > worst) worst = d * d } }
+        END { printf "%d atoms, at most %.3f Å apart\n", NR, sqrt(worst); exit !(NR > 100 && worst < 1e-4) }' || return 1
     full_size "$foldry"
 }
 
@@ -126,7 +134,7 @@ total_failed=0
 for name in "${names[@]}"; do
     echo "== $name"
     if [ "$name" = rust ] || [ "$name" = driver ]; then
-        "$name" || total_failed=$((total_failed + 1))
+        ("$name") || total_failed=$((total_failed + 1))
         continue
     fi
     "${CXX:-g++}" -std=c++20 -O2 -Wall -Wextra -Wno-unknown-pragmas -fsanitize=thread -c -o "$out/$name.o" "$here/$name.cpp"

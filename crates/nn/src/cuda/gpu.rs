@@ -4,7 +4,8 @@
 //! it is reused by what is given later. Nothing here waits for the GPU.
 
 use super::machine::{Keep, Launch, Machine, Memory, Precision, Products};
-use super::nvrtc::{self, Nvrtc};
+use super::modules::{Function, Modules};
+use super::nvrtc;
 use super::pinned::Uploads;
 use super::pool;
 use super::uploaded::Uploaded;
@@ -15,27 +16,12 @@ use candle_core::cuda_backend::cudarc::driver::{CudaStream, DevicePtr, result, s
 use candle_core::cuda_backend::{CudaDType, CudaDevice, DeviceId, WrapErr};
 use candle_core::{CudaStorage, DType, Device, Result, Shape, Storage, Tensor, TensorId};
 use std::collections::HashMap;
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Kernels compiled when this program was built, by their file's stem.
-const FATBINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
-
 /// Intermediate values that are made at a time, bytes: they stay in the L2 cache.
 const PART: usize = 32 << 20;
-
-/// A kernel that is loaded.
-#[derive(Clone, Copy)]
-struct Function(sys::CUfunction);
-// SAFETY: handles of the driver may be used by any thread.
-unsafe impl Send for Function {}
-
-/// A file of kernels that is loaded, for as long as the program runs.
-#[derive(Clone, Copy)]
-struct Module(sys::CUmodule);
-// SAFETY: as above.
-unsafe impl Send for Module {}
 
 /// One GPU with one stream and one precision.
 pub(super) struct Gpu {
@@ -48,8 +34,7 @@ pub(super) struct Gpu {
     available: u64,
     room: AtomicUsize,
     arch: String,
-    modules: Mutex<HashMap<&'static str, Module>>,
-    functions: Mutex<HashMap<String, Function>>,
+    modules: Mutex<Modules>,
     /// Blocks that run at once on a processor, by kernel, threads and shared memory.
     resident: Mutex<HashMap<(String, usize, usize), usize>>,
     packed: Mutex<HashMap<(Vec<TensorId>, Precision), Kept>>,
@@ -103,7 +88,6 @@ pub(super) fn open(index: usize, precision: Precision) -> Result<Device> {
         room: AtomicUsize::new(usize::MAX),
         arch,
         modules: Mutex::default(),
-        functions: Mutex::default(),
         resident: Mutex::default(),
         packed: Mutex::default(),
         derived: Mutex::default(),
@@ -134,54 +118,9 @@ impl Gpu {
         self.room.store(bytes, Ordering::Relaxed);
     }
 
-    fn module(&self, file: &'static str) -> Result<Module> {
-        let mut modules = locked(&self.modules);
-        if let Some(module) = modules.get(file) {
-            return Ok(*module);
-        }
-        self.stream.context().bind_to_thread().w()?;
-        let module = Module(self.load(file)?);
-        modules.insert(file, module);
-        Ok(module)
-    }
-
-    /// From what was compiled beforehand if this GPU can run it, else from source. `FOLDRY_KERNELS=source` takes the source in
-    /// any case.
-    fn load(&self, file: &'static str) -> Result<sys::CUmodule> {
-        let from_source = std::env::var("FOLDRY_KERNELS").is_ok_and(|v| v == "source");
-        let compiled = FATBINS.iter().find(|(name, _)| *name == file).filter(|_| !from_source);
-        if let Some((_, image)) = compiled {
-            let image = Image::new(image);
-            // SAFETY: a fat binary, whole and aligned.
-            match unsafe { result::module::load_data(image.start()) } {
-                Ok(module) => return Ok(module),
-                Err(e) if e.0 == sys::CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {}
-                Err(e) => return Err(e).w(),
-            }
-        }
-        let nvrtc = Nvrtc::open().map_err(candle_core::Error::Msg)?;
-        let cubin =
-            nvrtc.cubin(file, &self.arch, nvrtc::cache().as_deref()).map_err(candle_core::Error::Msg)?;
-        let image = Image::new(&cubin);
-        // SAFETY: machine code for this GPU, whole and aligned.
-        unsafe { result::module::load_data(image.start()) }.w()
-    }
-
     fn function(&self, launch: &Launch) -> Result<Function> {
-        if let Some(function) = locked(&self.functions).get(&launch.kernel) {
-            return Ok(*function);
-        }
-        let module = self.module(launch.file)?;
-        let name = CString::new(launch.kernel.as_str()).expect("names have no zero bytes");
-        // SAFETY: a loaded module; the attribute allows as much shared memory as the GPU has.
-        let function = unsafe {
-            let function = result::module::get_function(module.0, name).w()?;
-            let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            result::function::set_function_attribute(function, attribute, self.shared as c_int).w()?;
-            Function(function)
-        };
-        locked(&self.functions).insert(launch.kernel.clone(), function);
-        Ok(function)
+        self.stream.context().bind_to_thread().w()?;
+        locked(&self.modules).function(launch, &self.arch, self.shared)
     }
 
     /// Blocks that run at once on the whole GPU.
@@ -382,23 +321,5 @@ impl Machine for Gpu {
             )
         }
         .map_err(|e| candle_core::Error::Msg(format!("matrix products {p:?}: {e}")))
-    }
-}
-
-/// Machine code in memory aligned as the driver reads it.
-struct Image(Vec<u128>);
-
-impl Image {
-    fn new(bytes: &[u8]) -> Self {
-        let words = bytes.chunks(16).map(|chunk| {
-            let mut word = [0; 16];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u128::from_ne_bytes(word)
-        });
-        Self(words.collect())
-    }
-
-    fn start(&self) -> *const c_void {
-        self.0.as_ptr().cast()
     }
 }

@@ -14,6 +14,8 @@ mod gpu;
 mod job;
 mod library;
 mod machine;
+#[cfg(feature = "cuda")]
+mod modules;
 pub mod nccl;
 mod nvrtc;
 #[cfg(feature = "cuda")]

@@ -4,7 +4,10 @@
 use crate::plan::PointAttention;
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
-use nn::ops::{self, AttentionWeights, Edges, GlobalAttentionWeights, Orientation};
+use nn::ops::{
+    self, AttentionWeights, Edges, FrameSections, GROUP_TABLE, GlobalAttentionWeights, GroupSections,
+    Orientation,
+};
 use nn::ops::{OuterProductWeights, PointAttentionWeights, TransitionWeights, TriangleWeights};
 use nn::{Params, Update};
 
@@ -127,6 +130,16 @@ pub fn cases(r: usize, s: usize, e: usize) -> Vec<Case> {
         unmasked("linear_relu", &row, f(r) * f(C_S * C_S), linear(C_S, C_S, true)),
         unmasked("layer_norm_pair", &z, 0.0, layer_norm(C_Z)),
         unmasked("layer_norm_single", &row, 0.0, layer_norm(C_S)),
+        Case {
+            from: Some(vec![r, 6]),
+            ..of_pairs("frame_update", &[FrameSections::new(r).len()], 0.0, frames(r))
+        },
+        Case {
+            from: Some(vec![r, 7, 2]),
+            mask: Some(2),
+            ..of_pairs("rigid_groups", &[138 * r], 0.0, rigid_groups(r))
+        },
+        Case { from: Some(vec![r, r, BINS]), ..of_pairs("expectations", &[2, r, r], 0.0, expectations()) },
     ]
 }
 
@@ -250,6 +263,36 @@ fn linear(n: usize, k: usize, relu: bool) -> Box<dyn Fn(&Weights) -> Result<Op>>
         let [weight, bias] = w.linear("linear", n, k)?;
         let of = if relu { ops::linear_relu_update } else { ops::linear_update };
         Ok(Box::new(move |x| of(x, &weight, Some(&bias))))
+    })
+}
+
+fn frames(r: usize) -> Box<dyn Fn(&Weights) -> Result<Op>> {
+    Box::new(move |w| {
+        let frames = w.tensor("frames", &[FrameSections::new(r).len()])?;
+        Ok(Box::new(move |update| ops::frame_update(update, &frames, false)))
+    })
+}
+
+/// Every group has atoms.
+fn rigid_groups(r: usize) -> Box<dyn Fn(&Weights) -> Result<Op>> {
+    Box::new(move |w| {
+        let frames = w.tensor("frames", &[FrameSections::new(r).len()])?;
+        let mut table: Vec<f32> = w.tensor("table", &[r * GROUP_TABLE])?.to_vec1()?;
+        for row in table.chunks_mut(GROUP_TABLE) {
+            row[GroupSections::GROUP]
+                .iter_mut()
+                .enumerate()
+                .for_each(|(atom, group)| *group = (atom % 8) as f32);
+        }
+        let table = Tensor::from_vec(table, (r, GROUP_TABLE), &Device::Cpu)?;
+        Ok(Box::new(move |angles| ops::rigid_groups(angles, &frames, &table, 10.0)))
+    })
+}
+
+fn expectations() -> Box<dyn Fn(&Weights) -> Result<Op>> {
+    Box::new(move |w| {
+        let values = w.tensor("values", &[2, BINS])?;
+        Ok(Box::new(move |logits| ops::expectations(logits, &values)))
     })
 }
 
