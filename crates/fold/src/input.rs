@@ -40,8 +40,8 @@ impl InputEmbedder {
         })
     }
 
-    /// `m` `[s, r, c_m]` and `z` `[r, r, c_z]` (without relative positions).
-    pub fn forward(&self, x: &ModelInput) -> Result<(Tensor, Tensor)> {
+    /// The clustered MSA's features `[s, r, 49]`, where the parameters are.
+    pub fn features(&self, x: &ModelInput) -> Result<Tensor> {
         if x.msa_feat.shape()[2] != MSA || x.target_feat.ncols() != TARGET {
             return Err(Error::Features(format!(
                 "expected msa_feat [s, r, {MSA}] and target_feat [r, {TARGET}], got {:?} and {:?}",
@@ -49,12 +49,17 @@ impl InputEmbedder {
                 x.target_feat.shape()
             )));
         }
-        let device = self.msa_m.weight.device();
-        let target = tensor(&x.target_feat, device)?;
+        Ok(tensor(&x.msa_feat, self.msa_m.weight.device())?)
+    }
+
+    /// `m` `[s, r, c_m]` and `z` `[r, r, c_z]` (without relative positions), of a sample and what [`Self::features`] gives for it.
+    pub fn forward(&self, x: &ModelInput, features: Tensor) -> Result<(Tensor, Tensor)> {
+        let target = tensor(&x.target_feat, features.device())?;
         let query = self.target_m.forward(&target)?;
         let (r, c_m) = query.dims2()?;
         let query = query.broadcast_as((x.msa_feat.shape()[0], r, c_m))?.contiguous()?;
-        let m = self.msa_m.update(&tensor(&x.msa_feat, device)?).onto(query)?;
+        let m = self.msa_m.update(&features).onto(query)?;
+        drop(features);
         let (i, j) = (self.target_i.forward(&target)?, self.target_j.forward(&target)?);
         Ok((m, i.unsqueeze(1)?.broadcast_add(&j.unsqueeze(0)?)?))
     }
@@ -83,8 +88,8 @@ impl ExtraEmbedder {
         Ok(Self(Linear::load(&p.sub("linear"), EXTRA, config.embeddings_and_evoformer.extra_msa_channel)?))
     }
 
-    /// `[e, r, c_e]` from residue types, has-deletion and deletion value.
-    pub fn forward(&self, x: &ModelInput) -> Result<Tensor> {
+    /// Residue types, has-deletion and deletion value, `[e, r, 25]`, where the parameters are.
+    pub fn features(&self, x: &ModelInput) -> Result<Tensor> {
         let (e, r) = (x.num_extra(), x.num_res());
         let mut feat = vec![0.0; e * r * EXTRA];
         let columns = x.extra_msa.iter().zip(&x.extra_has_deletion).zip(&x.extra_deletion_value);
@@ -94,10 +99,14 @@ impl ExtraEmbedder {
             }
             (row[23], row[24]) = (has, value);
         }
-        let feat = from_vec(feat, &[e, r, EXTRA], self.0.weight.device())?;
-        if e == 0 {
-            return Ok(feat.narrow(2, 0, 0)?); // nothing to embed; the blocks look at the number of rows only
+        Ok(from_vec(feat, &[e, r, EXTRA], self.0.weight.device())?)
+    }
+
+    /// `[e, r, c_e]` of what [`Self::features`] gives.
+    pub fn forward(&self, features: Tensor) -> Result<Tensor> {
+        if features.dim(0)? == 0 {
+            return Ok(features.narrow(2, 0, 0)?); // nothing to embed; the blocks look at the number of rows only
         }
-        Ok(self.0.forward(&feat)?)
+        Ok(self.0.forward(&features)?)
     }
 }

@@ -36,6 +36,12 @@ pub struct Model {
     heads: Heads,
 }
 
+/// Features of a pass on a GPU, made while it still computes the pass before.
+pub struct Ready {
+    msa: Tensor,
+    extra: Tensor,
+}
+
 /// What a pass reads more than once.
 pub(crate) struct Given {
     /// Which alignment rows exist, 1 or 0, `[s, r]`; those of template torsions at the end.
@@ -138,6 +144,17 @@ impl Model {
         })
     }
 
+    /// The large features of a sample, if the network is on a GPU: uploading them needs no waiting for what the GPU computes, but the
+    /// pass waits for them. On the CPU they are made when they are needed.
+    ///
+    /// # Errors  If they do not fit the network.
+    pub fn ready(&self, x: &ModelInput) -> Result<Option<Ready>> {
+        if self.device().is_cpu() {
+            return Ok(None);
+        }
+        Ok(Some(Ready { msa: self.input.features(x)?, extra: self.extra.features(x)? }))
+    }
+
     /// One pass over the members of an ensemble, whose representations (but the MSA's) are averaged. `previous` is
     /// given up once the last member has been embedded, so that its memory is free for the blocks.
     ///
@@ -145,6 +162,18 @@ impl Model {
     pub fn pass(
         &self,
         samples: &[ModelInput],
+        previous: Previous,
+        taps: &Taps,
+        block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Outputs> {
+        self.pass_of(samples, None, previous, taps, block_done)
+    }
+
+    /// The same, with the features of the first sample if they are ready.
+    pub(crate) fn pass_of(
+        &self,
+        samples: &[ModelInput],
+        ready: Option<Ready>,
         previous: Previous,
         taps: &Taps,
         block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
@@ -159,9 +188,9 @@ impl Model {
             let previous = if left == 0 { previous.take() } else { previous.clone() };
             previous.expect("taken for the last sample only")
         };
-        let (msa, mut row, mut pair, mut single) = self.trunk(first, hand(), taps, block_done)?;
+        let (msa, mut row, mut pair, mut single) = self.trunk(first, ready, hand(), taps, block_done)?;
         for other in others {
-            let (_, r, p, s) = self.trunk(other, hand(), &Taps::off(), block_done)?;
+            let (_, r, p, s) = self.trunk(other, None, hand(), &Taps::off(), block_done)?;
             (row, pair, single) = ((row + r)?, (pair + p)?, (single + s)?);
         }
         if !others.is_empty() {
@@ -175,6 +204,7 @@ impl Model {
     fn trunk(
         &self,
         x: &ModelInput,
+        ready: Option<Ready>,
         previous: Previous,
         taps: &Taps,
         block_done: &mut dyn FnMut(usize) -> ControlFlow<()>,
@@ -185,8 +215,9 @@ impl Model {
             block_done(done).is_break().then_some(()).map_or(Ok(()), |()| Err(Error::Stopped))
         };
         let given = self.given(x)?;
-        let (mut m, mut z) = self.embed(x, previous, &given, taps)?;
-        let mut e = self.extra.forward(x)?;
+        let (msa, extra) = ready.map(|ready| (ready.msa, ready.extra)).unzip();
+        let (mut m, mut z) = self.embed(x, msa, previous, &given, taps)?;
+        let mut e = self.extra.forward(extra.map_or_else(|| self.extra.features(x), Ok)?)?;
         for block in &self.extra_blocks {
             (e, z) = block.forward(e, z, (&given.extra_mask, &given.pair_mask), taps)?;
             tick()?;
@@ -220,12 +251,13 @@ impl Model {
     pub(crate) fn embed(
         &self,
         x: &ModelInput,
+        features: Option<Tensor>,
         previous: Previous,
         given: &Given,
         taps: &Taps,
     ) -> Result<(Tensor, Tensor)> {
         let aatype: Vec<u8> = x.aatype.iter().map(|&a| a.clamp(0, 20) as u8).collect();
-        let (m, z) = self.input.forward(x)?;
+        let (m, z) = self.input.forward(x, features.map_or_else(|| self.input.features(x), Ok)?)?;
         let (mut m, mut z) = self.recycling.forward(m, z, &previous, &aatype)?;
         drop(previous);
         if let Some(relative) = self.input.relative_positions(x)? {

@@ -59,8 +59,10 @@ impl Model {
         let (mask, passes) = (sample.seq_mask.to_vec(), options.recycles + 1);
         let mut previous = self.nothing_before(sample.num_res())?;
         let available = features.samples.len() / features.num_ensemble.max(1);
+        let of_pass = |pass: usize| features.recycle(pass.min(available.max(1) - 1));
+        let mut ready = None;
         for pass in 0..passes {
-            let samples = features.recycle(pass.min(available.max(1) - 1));
+            let samples = of_pass(pass);
             let blocks = self.config().blocks() * samples.len();
             let mut count = 0;
             let mut tick = |_| {
@@ -68,7 +70,13 @@ impl Model {
                 watch(&Step { pass, passes, block: count, blocks, finished: None })
             };
             let before = previous.positions.clone();
-            let outputs = self.pass(samples, previous, &Taps::off(), &mut tick)?;
+            let outputs = self.pass_of(samples, ready.take(), previous, &Taps::off(), &mut tick)?;
+            // A GPU is still at it: what the next pass reads comes before what this one gives.
+            if pass + 1 < passes
+                && let Some(next) = of_pass(pass + 1).first()
+            {
+                ready = self.ready(next)?;
+            }
             let next = outputs.previous();
             let change = distance_change(&before, &next.positions, &mask)?;
             let settled = pass > 0 && f64::from(change) < options.tolerance;

@@ -29,8 +29,9 @@ impl Model {
         let embedded = segments.run(vec![msa_first_row, pair, positions], move |t| {
             let [msa_first_row, pair, positions] = exactly(t)?;
             let previous = Previous { msa_first_row, pair, positions };
-            let (m, z) = model.embed(&sample, previous, &read, &Taps::training(left_out.clone()))?;
-            Ok::<_, Error>(vec![m, z, model.extra.forward(&sample)?])
+            let (m, z) = model.embed(&sample, None, previous, &read, &Taps::training(left_out.clone()))?;
+            let extra = model.extra.forward(model.extra.features(&sample)?)?;
+            Ok::<_, Error>(vec![m, z, extra])
         })?;
         let [m, z, e] = exactly(embedded)?;
         let mut through = |blocks: &[Arc<Block>], mut x: [Tensor; 2], mask: &Tensor| -> Result<[Tensor; 2]> {

@@ -3,14 +3,14 @@
 use crate::Result;
 use crate::attention::PointwiseAttention;
 use crate::config::{Bins, Config};
-use crate::convert::{distance_bins, from_vec};
+use crate::convert::{distance_bins, distance_bins_of, from_vec};
 use crate::layers::{Linear, Norm};
 use crate::pair_stack::{Order, PairUpdates};
 use crate::taps::Taps;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use chem::atoms::{C, CA, N};
 use features::TemplateInput;
-use nn::Params;
+use nn::{Params, ops};
 
 /// Residue types, gap included, in a template's one-hot.
 const TYPES: usize = 22;
@@ -63,9 +63,13 @@ impl TemplateEmbedder {
         }
         let mut embedded = Vec::new();
         for t in 0..input.mask.len() {
-            let (features, width) = self.pair_features(input, t);
-            let r = input.aatype.ncols();
-            let mut x = self.linear.forward(&from_vec(features, &[r, r, width], z.device())?)?;
+            let mut x = if z.device().is_cpu() {
+                let (features, width) = self.pair_features(input, t);
+                let r = input.aatype.ncols();
+                self.linear.forward(&from_vec(features, &[r, r, width], z.device())?)?
+            } else {
+                self.embed_where_it_lies(input, t, z.device())?
+            };
             for (b, block) in self.blocks.iter().enumerate() {
                 x = block.forward(x, mask, &format!("template_embedder.{t}.blocks.{b}"), taps)?;
             }
@@ -77,21 +81,60 @@ impl TemplateEmbedder {
         Ok(Some(self.attention.forward(z, &embedded, &present)?))
     }
 
+    /// Template `t` embedded, `[r, r, c]`, from what is known of each residue: on a GPU, to which the features of all pairs would have to be
+    /// made and carried in every pass. The sum of a linear layer of features in another order.
+    pub(crate) fn embed_where_it_lies(
+        &self,
+        input: &TemplateInput,
+        t: usize,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let (r, bins) = (input.aatype.ncols(), self.bins.num_bins);
+        let column = |values: Vec<f32>| from_vec(values, &[r, 1], device);
+        let pairs = |of: &Tensor| of.unsqueeze(1)?.broadcast_mul(&of.unsqueeze(0)?); // [r, r, 1]
+        let weight = |start: usize, len: usize| self.linear.weight.narrow(1, start, len)?.contiguous();
+        let beta =
+            from_vec((0..3 * r).map(|i| input.pseudo_beta[[t, i / 3, i % 3]]).collect(), &[r, 3], device)?;
+        let distances = distance_bins_of(&beta, bins, self.bins.min_bin, self.bins.max_bin)?;
+        let mut types = vec![0.0; r * TYPES];
+        for (i, row) in types.chunks_exact_mut(TYPES).enumerate() {
+            if let Some(kind) = usize::try_from(input.aatype[[t, i]]).ok().filter(|&kind| kind < TYPES) {
+                row[kind] = 1.0;
+            }
+        }
+        let types = from_vec(types, &[r, TYPES], device)?;
+        let of_j = ops::linear(&types, &weight(bins + 1, TYPES)?, None)?.unsqueeze(0)?;
+        let of_i = ops::linear(&types, &weight(bins + 1 + TYPES, TYPES)?, None)?.unsqueeze(1)?;
+        let mut x =
+            ops::linear_update(&distances, &weight(0, bins)?, None).onto(of_i.broadcast_add(&of_j)?)?;
+        drop(distances);
+        let known = pairs(&column((0..r).map(|i| input.pseudo_beta_mask[[t, i]]).collect())?)?;
+        x = ops::linear_update(&known, &weight(bins, 1)?, None).onto(x)?;
+        let (rotations, places, backbone) = backbones(input, t);
+        let both = pairs(&column(backbone)?)?;
+        if self.unit_vectors {
+            let places = from_vec(places.concat(), &[r, 3], device)?;
+            let away = places.unsqueeze(0)?.broadcast_sub(&places.unsqueeze(1)?)?; // [i, j]: from i to j
+            let rotations = from_vec(rotations.concat().concat(), &[r, 3, 3], device)?;
+            let local = away.matmul(&rotations)?;
+            let length = (local.sqr()?.sum_keepdim(2)? + 1e-6)?.sqrt()?;
+            let units = local.broadcast_div(&length)?;
+            x = ops::linear_update(&units, &weight(bins + 1 + 2 * TYPES, 3)?, None).onto(x)?;
+        }
+        // The backbone's own feature, which is 1 where anything is left.
+        let last = weight(bins + 1 + 2 * TYPES + 3, 1)?.squeeze(1)?;
+        Ok(x.broadcast_add(&last)?.broadcast_mul(&both)?.broadcast_add(&self.linear.bias)?)
+    }
+
     /// Features of template `t`, `[r, r, width]`: distance bins, pseudo-β mask, residue types of j and of i,
     /// directions, backbone mask; all times the backbone mask.
     pub(crate) fn pair_features(&self, input: &TemplateInput, t: usize) -> (Vec<f32>, usize) {
         let r = input.aatype.ncols();
         let bins = self.bins.num_bins;
         let width = bins + 1 + 2 * TYPES + 4;
-        let point = |i: usize, atom: usize| -> [f32; 3] {
-            [0, 1, 2].map(|x| input.all_atom_positions[[t, i, atom, x]])
-        };
         let beta: Vec<[f32; 3]> = (0..r).map(|i| [0, 1, 2].map(|x| input.pseudo_beta[[t, i, x]])).collect();
         let dgram = distance_bins(&beta, bins, self.bins.min_bin, self.bins.max_bin);
-        let backbone: Vec<f32> =
-            (0..r).map(|i| [N, CA, C].iter().map(|&a| input.all_atom_masks[[t, i, a]]).product()).collect();
-        let rotations: Vec<[[f32; 3]; 3]> =
-            (0..r).map(|i| backbone_rotation(point(i, N), point(i, CA), point(i, C))).collect();
+        let (rotations, places, backbone) = backbones(input, t);
         let mut out = vec![0.0; r * r * width];
         for i in 0..r {
             for j in 0..r {
@@ -110,7 +153,7 @@ impl TemplateEmbedder {
                     }
                 }
                 if self.unit_vectors {
-                    let (to, from) = (point(j, CA), point(i, CA));
+                    let (to, from) = (places[j], places[i]);
                     let d = [0, 1, 2].map(|x| to[x] - from[x]);
                     let local = [0, 1, 2].map(|x| (0..3).map(|y| rotations[i][y][x] * d[y]).sum::<f32>());
                     let inverse = 1.0 / (1e-6 + local.iter().map(|v| v * v).sum::<f32>()).sqrt();
@@ -124,6 +167,16 @@ impl TemplateEmbedder {
         }
         (out, width)
     }
+}
+
+/// Of each residue of template `t`: its backbone's rotation, its Cα, and 1 if all of its backbone is known, else 0.
+fn backbones(input: &TemplateInput, t: usize) -> (Vec<[[f32; 3]; 3]>, Vec<[f32; 3]>, Vec<f32>) {
+    let r = input.aatype.ncols();
+    let point =
+        |i: usize, atom: usize| -> [f32; 3] { [0, 1, 2].map(|x| input.all_atom_positions[[t, i, atom, x]]) };
+    let known = |i: usize| [N, CA, C].iter().map(|&a| input.all_atom_masks[[t, i, a]]).product();
+    let rotation = |i: usize| backbone_rotation(point(i, N), point(i, CA), point(i, C));
+    ((0..r).map(rotation).collect(), (0..r).map(|i| point(i, CA)).collect(), (0..r).map(known).collect())
 }
 
 /// Rotation whose columns are the residue's local axes: Cα at the origin, C on x, N in the x–y plane.

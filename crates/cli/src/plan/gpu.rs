@@ -115,16 +115,18 @@ impl Memory {
     }
 
     /// The pair and the one of the pass before, with the bins of its distances — differences of coordinates, then either side's bins and
-    /// their product — or with relative positions, which are added as a tensor; or the MSA's features.
+    /// their product — or with relative positions, which are added as a tensor; or the MSA's features. Those of extra rows wait meanwhile
+    /// where they are made ahead.
     fn embedding(&self, passes: usize) -> u64 {
         const BINS: usize = 15;
         let before = if passes > 1 { self.z() } else { 0 };
         let bins = self.pair(3 * BINS + 2 * 3);
         let positions = 2 * self.z() + self.pair(1);
-        self.z() + self.msa() + (before + bins).max(positions).max(self.rows(self.d.s, 49))
+        let ahead = if passes > 1 { self.rows(self.d.extra, 25) } else { 0 };
+        self.z() + self.msa() + ahead + (before + bins).max(positions).max(before + self.rows(self.d.s, 49))
     }
 
-    /// All templates' pairs and, while the last is made, its features or its stack; then the update of the pair: queries twice, keys or
+    /// All templates' pairs and, while the last is made, bins of its distances, sums or its stack; then the update of the pair: queries twice, keys or
     /// values and products, sums. Besides the pair and the MSA.
     fn templates(&self) -> u64 {
         if self.d.templates == 0 {
@@ -132,7 +134,11 @@ impl Memory {
         }
         let c = self.d.template_stack.c_z;
         let made = self.d.templates as u64 * self.pair(c);
-        let last = self.pair(c) + self.pair(88).max(self.borrowed(&self.d.template_stack, 0));
+        // Bins of distances are made as those that are recycled.
+        const BINS: usize = 39;
+        let bins = self.pair(3 * BINS + 2 * 3);
+        let last =
+            bins.max(self.pair(3 * c + BINS)).max(self.pair(c) + self.borrowed(&self.d.template_stack, 0));
         let attended = self.pair(5 * c) + self.z();
         self.z() + self.msa() + made + last.max(attended)
     }
@@ -154,9 +160,11 @@ impl Memory {
         self.msa() + 2 * self.z() + self.pair(self.d.ipa.heads) + points as u64
     }
 
-    /// The pair and its heads' logits, of which the distogram's are added to their transpose.
-    fn heads(&self) -> u64 {
-        self.z() + self.msa() + self.pair(self.d.pair_bins + 64) + self.rows(self.d.s, 23)
+    /// The pair and its heads' logits, of which the distogram's are added to their transpose; or, behind the pass, what the next one reads.
+    fn heads(&self, passes: usize) -> u64 {
+        let ahead = if passes > 1 { self.rows(self.d.s, 49) + self.rows(self.d.extra, 25) } else { 0 };
+        let logits = self.pair(self.d.pair_bins + 64) + self.rows(self.d.s, 23);
+        self.z() + self.msa() + logits + ahead
     }
 
     /// The most that one operation of a block holds besides what it updates.

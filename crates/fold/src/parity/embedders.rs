@@ -16,7 +16,7 @@ pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
     let given = |module: &str| golden.tap(&format!("evoformer/{module}#0:out"));
 
     let input = InputEmbedder::load(&golden.params.sub("input_embedder"), &golden.config)?;
-    let (m, z) = input.forward(x)?;
+    let (m, z) = input.forward(x, input.features(x)?)?;
     let terms = given("preprocess_msa").broadcast_add(&given("preprocess_1d").unsqueeze(0)?)?;
     report.compare_with("input_embedder, msa", &terms, &m);
     let terms = given("left_single").unsqueeze(1)?.broadcast_add(&given("right_single").unsqueeze(0)?)?;
@@ -26,7 +26,7 @@ pub fn cases(golden: &Golden, report: &mut Report) -> Result<()> {
     report.compare(golden, "evoformer/pair_activiations#0:out", &relative);
 
     let extra = ExtraEmbedder::load(&golden.params.sub("extra_msa_embedder"), &golden.config)?;
-    report.compare(golden, "evoformer/extra_msa_activations#0:out", &extra.forward(x)?);
+    report.compare(golden, "evoformer/extra_msa_activations#0:out", &extra.forward(extra.features(x)?)?);
 
     // The first pass recycles zeros.
     let t = &golden.config.embeddings_and_evoformer;

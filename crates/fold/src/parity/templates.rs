@@ -35,6 +35,8 @@ fn whole(golden: &Golden, report: &mut Report) -> Result<()> {
         let (features, width) = embedder.pair_features(input, t);
         let features = from_vec(features, &[RESIDUES, RESIDUES, width], &Device::Cpu)?;
         report.compare(golden, &format!("{ONE}/embedding2d#{t}:in0"), &features);
+        let pairs = embedder.embed_where_it_lies(input, t, &Device::Cpu)?;
+        report.compare(golden, &format!("{ONE}/template_pair_stack#{t}:in0"), &pairs);
         let embedded = &taps[&format!("template_embedder.{t}")];
         report.compare(golden, &format!("{ONE}#{t}:out"), embedded);
     }
