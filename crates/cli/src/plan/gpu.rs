@@ -76,7 +76,7 @@ impl GpuPlan {
 fn peak(d: &Dims, passes: usize, precision: Precision, room: u64) -> u64 {
     let m = Memory { d: *d, value: precision.bytes() as u64, room };
     let stages =
-        [m.embedding(passes), m.templates(), m.extra_stack(), m.evoformer(), m.structure(), m.heads()];
+        [m.embedding(passes), m.templates(), m.extra_stack(), m.evoformer(), m.structure(), m.heads(passes)];
     // Parameters stay in f32 beside those that products take: all of them rounded, or joined, which is somewhat more than a quarter.
     let parameters = d.parameters as u64 * if precision == Precision::Bf16 { 60 } else { 51 } / 10;
     CONTEXT + parameters + 4 * m.rr() + stages.into_iter().max().unwrap_or(0)
