@@ -177,14 +177,16 @@ impl PointwiseAttention {
             let d = y.dim(2)? / self.heads;
             y.reshape((r * r, self.heads, d))
         };
-        let q = split(z, &self.q)?;
-        let q = (&q * (q.dim(2)? as f64).powf(-0.5))?;
+        let width = self.q.dim(0)? / self.heads;
+        let q = (split(z, &self.q)? * (width as f64).powf(-0.5))?;
         let mut logits = Vec::with_capacity(templates.len());
         for (t, present) in templates.iter().zip(mask) {
             let dot = (&q * split(t, &self.k)?)?.sum(2)?; // [r·r, h]
             logits.push((dot + 1e9 * (*present as f64 - 1.0))?);
         }
+        drop(q);
         let weights = ops::softmax_last(&Tensor::stack(&logits, 2)?)?; // [r·r, h, t]
+        drop(logits);
         let mut sum: Option<Tensor> = None;
         for (i, t) in templates.iter().enumerate() {
             let part = split(t, &self.v)?.broadcast_mul(&weights.narrow(2, i, 1)?)?;

@@ -126,8 +126,8 @@ impl Memory {
         self.z() + self.msa() + ahead + (before + bins).max(positions).max(before + self.rows(self.d.s, 49))
     }
 
-    /// All templates' pairs and, while the last is made, bins of its distances, sums or its stack; then the update of the pair: queries twice, keys or
-    /// values and products, sums. Besides the pair and the MSA.
+    /// All templates' pairs and, while the last is made, bins of its distances, sums or its stack; then the update of the pair: queries, keys or
+    /// values, products or sums, and some weights of each template. Besides the pair and the MSA.
     fn templates(&self) -> u64 {
         if self.d.templates == 0 {
             return 0;
@@ -139,7 +139,7 @@ impl Memory {
         let bins = self.pair(3 * BINS + 2 * 3);
         let last =
             bins.max(self.pair(3 * c + BINS)).max(self.pair(c) + self.borrowed(&self.d.template_stack, 0));
-        let attended = self.pair(5 * c) + self.z();
+        let attended = self.pair((3 * c).max(c + self.d.evoformer.c_z) + 12 * self.d.templates);
         self.z() + self.msa() + made + last.max(attended)
     }
 

@@ -1,12 +1,12 @@
 //! `foldry bench --device cuda`: operations and the network on a GPU, timed between two waits, and compared with the CPU in f32.
 
 use super::cases::{Case, Weights, cases};
-use super::model::{Args as ModelArgs, sample};
+use super::model::Args as ModelArgs;
 use super::op::Args as OpArgs;
 use crate::plan;
 use anyhow::{Result, anyhow, bail};
 use candle_core::{DType, Device, Tensor};
-use fold::{Config, Model, Outputs, Taps};
+use fold::{Model, Outputs, Taps};
 use nn::Update;
 use nn::cuda::{self, Precision};
 use std::ops::ControlFlow;
@@ -157,11 +157,7 @@ pub(super) fn norms(a: &Tensor, b: &Tensor) -> Result<(f64, f64)> {
 pub fn model(args: &ModelArgs) -> Result<()> {
     let precision = args.dtype.on_gpu();
     let gpu = args.device.open(precision)?;
-    let mut config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
-    let stacks = &mut config.embeddings_and_evoformer;
-    stacks.evoformer_num_block = args.blocks;
-    stacks.extra_msa_stack_num_block = args.blocks.min(stacks.extra_msa_stack_num_block);
-    let extra_blocks = stacks.extra_msa_stack_num_block;
+    let config = args.config()?;
     let model = Model::made_up(&config, 1, DType::F32, &gpu.device)?;
     let reference = args.check.then(|| Model::made_up(&config, 1, DType::F32, &Device::Cpu)).transpose()?;
     if !args.json {
@@ -171,7 +167,7 @@ pub fn model(args: &ModelArgs) -> Result<()> {
     }
     let mut wrong = Vec::new();
     for &r in &args.lengths {
-        let sample = sample(r, args.msa, args.extra)?;
+        let sample = args.sample(r)?;
         let pass = |model: &Model| -> Result<Outputs> {
             let before = model.nothing_before(r)?;
             Ok(model.pass(&sample, before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?)
@@ -192,9 +188,7 @@ pub fn model(args: &ModelArgs) -> Result<()> {
         }
         times.sort_by(f64::total_cmp);
         let (seconds, bytes) = (times[1], peak(&gpu.device)?);
-        let mut dims =
-            plan::Dims { parameters: model.parameters(), ..plan::Dims::full(r, args.msa, args.extra) };
-        (dims.evoformer.blocks, dims.extra_stack.blocks) = (args.blocks, extra_blocks);
+        let dims = args.dims(r, &model);
         let gflop = plan::flops(&dims) * 1e-9;
         let planned = plan::GpuPlan::new(&dims, 1, precision, u64::MAX).map_err(|e| anyhow!(e))?.bytes;
         if args.json {

@@ -5,8 +5,9 @@ use crate::device::Choice;
 use crate::precision::Precision;
 use crate::{machine, plan};
 use anyhow::{Result, anyhow};
-use features::{Duplicates, FeatureConfig, RawFeatures};
+use features::{Duplicates, FeatureConfig, RawFeatures, TemplateInput};
 use fold::{Config, Model, Taps};
+use ndarray::{Array1, Array2, Array3, Array4};
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -22,6 +23,9 @@ pub struct Args {
     /// Extra alignment rows
     #[arg(long, default_value_t = 1024)]
     pub extra: usize,
+    /// Templates of all residues; each adds a row to the clustered ones. With some it is AlphaFold's model_1_ptm, else its model_5_ptm
+    #[arg(long, default_value_t = 0)]
+    pub templates: usize,
     /// Evoformer blocks, and extra-MSA blocks up to 4; with few, memory at great lengths is seen soon
     #[arg(long, default_value_t = 48)]
     pub blocks: usize,
@@ -39,13 +43,55 @@ pub struct Args {
     pub json: bool,
 }
 
+impl Args {
+    /// The network's sizes.
+    pub fn config(&self) -> Result<Config> {
+        let name = if self.templates > 0 { "model_1_ptm" } else { "model_5_ptm" };
+        let mut config = Config::preset(name).ok_or_else(|| anyhow!("no preset {name}"))?;
+        let stacks = &mut config.embeddings_and_evoformer;
+        stacks.evoformer_num_block = self.blocks;
+        stacks.extra_msa_stack_num_block = self.blocks.min(stacks.extra_msa_stack_num_block);
+        Ok(config)
+    }
+
+    /// The same with the input's, as plans take them.
+    pub fn dims(&self, r: usize, model: &Model) -> plan::Dims {
+        let full = plan::Dims::full(r, self.msa + self.templates, self.extra);
+        let bf16 = self.dtype == Precision::Bf16;
+        let mut dims = plan::Dims { parameters: model.parameters(), bf16, templates: self.templates, ..full };
+        let stacks = &model.config().embeddings_and_evoformer;
+        dims.evoformer.blocks = stacks.evoformer_num_block;
+        dims.extra_stack.blocks = stacks.extra_msa_stack_num_block;
+        dims
+    }
+
+    /// One sample of a random alignment, which fills all rows, and of random templates.
+    pub fn sample(&self, r: usize) -> Result<Vec<features::ModelInput>> {
+        let mut samples = sample(r, self.msa, self.extra)?;
+        if self.templates > 0 {
+            samples[0].templates = Some(templates(self.templates, r));
+        }
+        Ok(samples)
+    }
+}
+
+/// Atoms along a line with some turns; all are there.
+fn templates(t: usize, r: usize) -> TemplateInput {
+    let place = |i: usize, atom: usize, x: usize| 3.8 * i as f32 + ((i + 7 * atom + 3 * x) as f32).sin();
+    TemplateInput {
+        aatype: Array2::from_shape_fn((t, r), |(t, i)| ((i + t) % 20) as i32),
+        mask: Array1::ones(t),
+        pseudo_beta: Array3::from_shape_fn((t, r, 3), |(t, i, x)| place(i + t, 3, x)),
+        pseudo_beta_mask: Array2::ones((t, r)),
+        all_atom_positions: Array4::from_shape_fn((t, r, 37, 3), |(t, i, atom, x)| place(i + t, atom, x)),
+        all_atom_masks: Array3::ones((t, r, 37)),
+        sum_probs: Array2::ones((t, 1)),
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let mut config = Config::preset("model_5_ptm").ok_or_else(|| anyhow!("no preset model_5_ptm"))?;
-    let stacks = &mut config.embeddings_and_evoformer;
-    stacks.evoformer_num_block = args.blocks;
-    stacks.extra_msa_stack_num_block = args.blocks.min(stacks.extra_msa_stack_num_block);
-    let extra_blocks = stacks.extra_msa_stack_num_block;
+    let config = args.config()?;
     let model = Model::made_up(&config, 1, args.dtype.dtype(), &candle_core::Device::Cpu)?;
     let peak = args.dtype.peak();
     if !args.json {
@@ -55,17 +101,14 @@ pub fn run(args: &Args) -> Result<()> {
             "r", "seconds", "CPU s", "GFLOP", "of peak", "peak GB", "planned GB"
         );
     }
-    let bf16 = args.dtype == Precision::Bf16;
     for &r in &args.lengths {
         forget_peak();
-        let sample = sample(r, args.msa, args.extra)?;
+        let sample = args.sample(r)?;
         let before = model.nothing_before(r)?;
         let (start, cpu) = (Instant::now(), cpu_seconds());
         model.pass(&sample, before, &Taps::off(), &mut |_| ControlFlow::Continue(()))?;
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-        let mut dims =
-            plan::Dims { parameters: model.parameters(), bf16, ..plan::Dims::full(r, args.msa, args.extra) };
-        (dims.evoformer.blocks, dims.extra_stack.blocks) = (args.blocks, extra_blocks);
+        let dims = args.dims(r, &model);
         let gflop = plan::flops(&dims) * 1e-9;
         let planned = plan::running_bytes(&dims, 1, machine::threads());
         let share = gflop / cpu / peak;
