@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts a stand-in for nvcc into FOLDER/bin and prints what the environment needs for it, for machines without CUDA and for checks that need
-# none of candle's kernels, which take 10 CPU minutes: everything it "compiles" is a placeholder. A program built so runs on the fake driver
-# of tests/kernels only.
+# none of candle's kernels, which take 10 CPU minutes: it writes a few bytes where nvcc would write machine code. The fake driver of
+# tests/kernels, which finds kernels by name, runs a program built so; a GPU does not.
 #   eval "$(kernels/stand_in.sh FOLDER)"
 set -euo pipefail
 

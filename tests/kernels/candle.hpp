@@ -92,29 +92,28 @@ inline float __uint_as_float(unsigned x) { return same_bits<float>(x); }
 inline unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
 inline float __int_as_float(int x) { return same_bits<float>(x); }
 inline int __float_as_int(float x) { return same_bits<int>(x); }
+/// What was there, in whose place comes what `with` makes of it.
+template <class T, class With>
+T exchanged(T* at, With with) {
+    const T old = *at;
+    *at = with(old);
+    return old;
+}
 template <class T>
 T atomicCAS(T* at, T expected, T value) {
-    const T old = *at;
-    if (old == expected) *at = value;
-    return old;
+    return exchanged(at, [=](T old) { return old == expected ? value : old; });
 }
 template <class T, class U>
 T atomicAdd(T* at, U x) {
-    const T old = *at;
-    *at = T(old + x);
-    return old;
+    return exchanged(at, [=](T old) { return T(old + x); });
 }
 template <class T, class U>
 T atomicMin(T* at, U x) {
-    const T old = *at;
-    *at = std::min(old, T(x));
-    return old;
+    return exchanged(at, [=](T old) { return std::min(old, T(x)); });
 }
 template <class T, class U>
 T atomicMax(T* at, U x) {
-    const T old = *at;
-    *at = std::max(old, T(x));
-    return old;
+    return exchanged(at, [=](T old) { return std::max(old, T(x)); });
 }
 template <class T, class U>
 auto min(T x, U y) {

@@ -81,20 +81,20 @@ impl Segments {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ops::{layer_norm, linear};
     use candle_core::Device;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn var(shape: &[usize], seed: f32) -> Tensor {
+    pub(crate) fn var(shape: &[usize], seed: f32) -> Tensor {
         let n: usize = shape.iter().product();
         let values: Vec<f32> = (0..n).map(|i| ((i as f32 + 0.3) * (0.7 + seed)).sin()).collect();
         Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap().into_inner()
     }
 
-    fn bits(t: &Tensor) -> Vec<u32> {
+    pub(crate) fn bits(t: &Tensor) -> Vec<u32> {
         t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
     }
 

@@ -78,7 +78,8 @@ fn peak(d: &Dims, passes: usize, precision: Precision, room: u64) -> u64 {
     let stages =
         [m.embedding(passes), m.templates(), m.extra_stack(), m.evoformer(), m.structure(), m.heads(passes)];
     // Parameters stay in f32 beside those that products take: all of them rounded, or joined, which is somewhat more than a quarter.
-    let parameters = d.parameters as u64 * if precision == Precision::Bf16 { 60 } else { 51 } / 10;
+    let tenths = if precision == Precision::Bf16 { 60 } else { 51 }; // of a byte, for each
+    let parameters = d.parameters as u64 * tenths / 10;
     CONTEXT + parameters + 4 * m.rr() + stages.into_iter().max().unwrap_or(0)
 }
 

@@ -130,16 +130,7 @@ impl Leaves {
 mod tests {
     use super::*;
     use crate::ops::{layer_norm, linear_update};
-
-    fn var(shape: &[usize], seed: f32) -> Tensor {
-        let n: usize = shape.iter().product();
-        let values: Vec<f32> = (0..n).map(|i| ((i as f32 + 0.3) * (0.7 + seed)).sin()).collect();
-        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap().into_inner()
-    }
-
-    fn bits(t: Option<&Tensor>) -> Vec<u32> {
-        t.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
-    }
+    use crate::segments::tests::{bits, var};
 
     /// Parameters used twice, an operation on leaves alone, one whose input is computed, and a leaf that candle's own operations read.
     fn loss(v: &[Tensor]) -> Tensor {
@@ -162,13 +153,14 @@ mod tests {
             assert!(off < 1e-5, "{i}: {off}");
             // The input's two gradients come from two sides; those of parameters add up in the tape's order.
             if i > 0 {
-                assert_eq!(bits(Some(a)), bits(Some(b)), "{i}");
+                assert_eq!(bits(a), bits(b), "{i}");
             }
         }
         assert_eq!(ours.get_ids().count(), 4);
         // Nothing is left, and the next tape is candle's.
         assert!(leaves.kept().grads.is_empty() && Leaves::current().is_none());
-        assert_eq!(bits(plain.get(&v[3])), bits(loss(&v).backward().unwrap().get(&v[3])));
+        let again = loss(&v).backward().unwrap();
+        assert_eq!(bits(plain.get(&v[3]).unwrap()), bits(again.get(&v[3]).unwrap()));
     }
 
     #[test]
