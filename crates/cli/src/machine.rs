@@ -70,6 +70,7 @@ pub fn instructions() -> &'static str {
         nn::cpu::Level::Avx512 if nn::cpu::has_bf16() => "AVX-512 with BF16",
         nn::cpu::Level::Avx512 => "AVX-512",
         nn::cpu::Level::Avx2 => "AVX2 and FMA",
+        nn::cpu::Level::Neon => "NEON",
         nn::cpu::Level::Plain => "baseline",
     }
 }

@@ -9,7 +9,9 @@ pub enum Level {
     Avx512,
     /// AVX2 and FMA: 8 lanes.
     Avx2,
-    /// What the compiler makes of plain code (NEON on aarch64).
+    /// NEON, which every 64-bit ARM has: 4 lanes.
+    Neon,
+    /// What the compiler makes of plain code: SSE2 on x86-64, 4 lanes.
     Plain,
 }
 
@@ -59,7 +61,7 @@ fn detect() -> Level {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn detect() -> Level {
-    Level::Plain
+    if cfg!(target_arch = "aarch64") { Level::Neon } else { Level::Plain }
 }
 
 /// Compiles one body for every level and calls the right one. In the body the two

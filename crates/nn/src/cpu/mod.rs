@@ -23,6 +23,7 @@ mod scratch;
 mod softmax;
 mod threads;
 mod transpose;
+mod vector;
 
 pub use allocator::keep_freed_memory;
 pub use attention::{HeadBlock, attend};

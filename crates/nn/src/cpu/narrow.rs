@@ -1,11 +1,12 @@
-//! Softmax attention of heads of 8 channels. Along its channels such a head fills half a vector of AVX-512, so vectors
+//! Softmax attention of heads of 8 channels. Their products are too shallow for the kernels of matrix products, so vectors
 //! run over queries here: keys and values are broadcast, a query's softmax needs no sum across a vector, and the
-//! weights of 32 queries go from the exponential into their sums without leaving the registers.
+//! weights of some queries go from the exponential into their sums without leaving the registers.
 
+#[cfg(target_arch = "x86_64")]
+mod bf16;
+mod block;
 #[cfg(test)]
 mod tests;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 use super::level::{Level, level};
 use super::number::{Number, pair_rows, pair_up};
@@ -16,14 +17,14 @@ use super::transpose::transpose;
 
 /// Channels of a head.
 const D: usize = 8;
-/// Queries of a vector.
+/// Queries that lie side by side: whole vectors at every level.
 const LANES: usize = 16;
-/// Queries in registers at a time; of the last, one vector may do.
+/// Most of them; the last may be [`LANES`].
 const WIDE: usize = 2 * LANES;
 
 /// Whether [`attend_narrow`] is for heads of so many channels and values, on this machine.
 pub fn is_narrow(channels: usize, values: usize) -> bool {
-    channels == D && values == D && level() == Level::Avx512
+    channels == D && values == D && level() != Level::Plain
 }
 
 /// Up to 32 queries.
@@ -104,7 +105,7 @@ pub fn attend_narrow(row: &NarrowHeads<'_>, out: &mut [f32]) {
     if n == 0 {
         return;
     }
-    assert!(is_narrow(D, D), "narrow heads without AVX-512");
+    assert!(is_narrow(D, D), "narrow heads without vectors");
     assert!(row.qkv.len() >= (n - 1) * row.stride + 3 * all && out.len() == n * all);
     let bias = row.bias.0;
     assert!(bias.is_empty() || bias.len() == row.heads * n * places);
@@ -138,19 +139,20 @@ pub fn attend_narrow(row: &NarrowHeads<'_>, out: &mut [f32]) {
                     logits: logits.as_mut_ptr(),
                     sums: sums[first * all + head * D * width..].as_mut_ptr(),
                 };
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: the machine has the instructions, as asked above (bf16 is packed only where it is); every
-                // buffer holds what `Block` says for these keys and this width.
+                // SAFETY: bf16 is packed only where its instructions are; every buffer holds what `Block` says for these
+                // keys and this width.
                 unsafe {
                     match (row.number, width) {
-                        (Number::F32, LANES) => x86::f32::attend::<1>(&block),
-                        (Number::F32, _) => x86::f32::attend::<2>(&block),
-                        (Number::Bf16, LANES) => x86::bf16::attend::<1>(&block),
-                        (Number::Bf16, _) => x86::bf16::attend::<2>(&block),
+                        (Number::F32, LANES) => block::attend_16(&block),
+                        (Number::F32, _) => block::attend_32(&block),
+                        #[cfg(target_arch = "x86_64")]
+                        (Number::Bf16, LANES) => bf16::attend::<1>(&block),
+                        #[cfg(target_arch = "x86_64")]
+                        (Number::Bf16, _) => bf16::attend::<2>(&block),
+                        #[cfg(not(target_arch = "x86_64"))]
+                        (Number::Bf16, _) => unreachable!("bf16 without its instructions"),
                     }
                 }
-                #[cfg(not(target_arch = "x86_64"))]
-                let _ = block;
             }
         }
         for queries in Queries::all(n) {
@@ -217,22 +219,21 @@ impl NarrowHeads<'_> {
     }
 }
 
-/// One head and some queries: V vectors of them.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // nothing else reads it
+/// One head and 16 or 32 queries: W of them.
 struct Block<'a> {
-    /// Scaled queries `[8, 16·V]`, in bf16 4 rows of pairs.
+    /// Scaled queries `[8, W]`, in bf16 4 rows of pairs.
     q: *const f32,
     /// Keys `[n, 8]`, in bf16 `[n, 4]` pairs of channels.
     k: *const f32,
     /// Values `[n, 8]`, in bf16 pairs of keys.
     v: *const f32,
-    /// Rows of 16·V for each key, `bias_step` apart.
+    /// Rows of W for each key, `bias_step` apart.
     bias: *const f32,
     bias_step: usize,
     /// Added to the logits of each key.
     mask: &'a [f32],
-    /// Scratch `[n, 16·V]`, in bf16 for an even n.
+    /// Scratch `[n, W]`, in bf16 for an even n.
     logits: *mut f32,
-    /// Result `[8, 16·V]`.
+    /// Result `[8, W]`.
     sums: *mut f32,
 }

@@ -1,15 +1,13 @@
 //! The operands of the matrix product: A in place, B in panels.
 //!
-//! B is cut into panels of 32 columns, stored k-major, so that the inner kernel reads it in sequence. In bf16 two
-//! numbers that follow each other in k stand in the place of one f32.
+//! B is cut into panels of columns, as many as the machine's kernels take at a time, stored k-major, so that they are
+//! read in sequence. In bf16 two numbers that follow each other in k stand in the place of one f32.
 
+use super::kernels::{WIDEST, panel};
 use super::number::{Number, pair_rows, pair_up};
 use super::scratch::{keep, scratch, take};
 use super::threads::{SharedMut, for_blocks};
 use super::transpose::transpose;
-
-/// Columns of a panel of packed B.
-pub(super) const NR: usize = 32;
 
 /// A row-major matrix in place: pointer to its first element and distance between rows.
 #[derive(Clone, Copy)]
@@ -159,7 +157,7 @@ impl Packed {
     ///
     /// # Panics  if there are none or `start` is no multiple of 32.
     pub fn columns(&self, start: usize, columns: usize) -> Panels<'_> {
-        assert!(start.is_multiple_of(NR) && start < self.n, "column {start} of {}", self.n);
+        assert!(start.is_multiple_of(WIDEST) && start < self.n, "column {start} of {}", self.n);
         let data = &self.data[start * self.depth()..];
         Panels { data, n: columns.min(self.n - start), ..self.into() }
     }
@@ -176,15 +174,15 @@ impl Packed {
 
     fn resize(&mut self, k: usize, n: usize) {
         (self.k, self.n) = (k, n);
-        let depth = self.depth();
-        let len = n.div_ceil(NR) * NR * depth;
+        let (depth, panel) = (self.depth(), panel());
+        let len = n.next_multiple_of(panel) * depth;
         if self.data.len() < len {
             keep(std::mem::take(&mut self.data));
             self.data = take(len);
         }
-        if !n.is_multiple_of(NR) {
+        if !n.is_multiple_of(panel) {
             // The last panel's columns beyond n are multiplied too, if to no effect: no NaN may be there.
-            self.data[n / NR * NR * depth..len].fill(0.0);
+            self.data[n / panel * panel * depth..len].fill(0.0);
         }
     }
 
@@ -192,15 +190,15 @@ impl Packed {
     pub fn refill_kn(&mut self, b: Mat<'_>, k: usize, n: usize) {
         b.check(k, n);
         self.resize(k, n);
-        let (number, depth) = (self.number, self.depth());
-        for (panel, out) in self.data.chunks_exact_mut(NR * depth.max(1)).enumerate().take(n.div_ceil(NR)) {
-            let width = NR.min(n - panel * NR);
-            let row = |row: usize| &b.data[row * b.stride + panel * NR..][..width];
-            for (i, out) in out.chunks_exact_mut(NR).enumerate() {
+        let (number, depth, panel) = (self.number, self.depth(), panel());
+        for (first, out) in (0..n).step_by(panel).zip(self.data.chunks_exact_mut(panel * depth.max(1))) {
+            let width = panel.min(n - first);
+            let row = |row: usize| &b.data[row * b.stride + first..][..width];
+            for (i, out) in out.chunks_exact_mut(panel).enumerate() {
                 match number {
                     Number::F32 => out[..width].copy_from_slice(row(i)),
                     Number::Bf16 if 2 * i + 1 < k => pair_rows(row(2 * i), row(2 * i + 1), &mut out[..width]),
-                    Number::Bf16 => pair_rows(row(2 * i), &[0.0; NR][..width], &mut out[..width]),
+                    Number::Bf16 => pair_rows(row(2 * i), &[0.0; WIDEST][..width], &mut out[..width]),
                 }
             }
         }
@@ -216,21 +214,21 @@ impl Packed {
     /// Packs Bᵀ `[columns, k]` as the columns from `first` on.
     fn place_nk(&mut self, b: Mat<'_>, first: usize, columns: usize) {
         b.check(columns, self.k);
-        let (k, depth) = (self.k, self.depth());
+        let (k, depth, panel) = (self.k, self.depth(), panel());
         let mut done = 0;
         while done < columns {
-            let (panel, at) = ((first + done) / NR, (first + done) % NR);
-            let width = (NR - at).min(columns - done);
-            let out = &mut self.data[panel * NR * depth + at..];
+            let (whole, at) = ((first + done) / panel * panel, (first + done) % panel);
+            let width = (panel - at).min(columns - done);
+            let out = &mut self.data[whole * depth + at..];
             let from = &b.data[(done * b.stride).min(b.data.len())..];
             match self.number {
-                Number::F32 => transpose(from, b.stride, width, k, out, NR),
+                Number::F32 => transpose(from, b.stride, width, k, out, panel),
                 // A row's pairs are numbers like others to be turned.
                 Number::Bf16 => scratch(width * depth, |pairs| {
                     for (i, pairs) in pairs.chunks_exact_mut(depth.max(1)).enumerate() {
                         pair_up(&from[i * b.stride..][..k], pairs);
                     }
-                    transpose(pairs, depth, width, depth, out, NR);
+                    transpose(pairs, depth, width, depth, out, panel);
                 }),
             }
             done += width;

@@ -1,9 +1,7 @@
 //! The most multiply-adds one core of this machine does: the yardstick of every share that bench prints.
 
-#[cfg(target_arch = "x86_64")]
-use super::level::Level;
-use super::level::level;
 use super::number::Number;
+use super::vector::{Vector, on_vectors};
 use std::time::Instant;
 
 /// GFLOP/s of multiply-adds in registers on one core (a multiply-add counts two), of f32 or, summed in f32, of
@@ -11,17 +9,13 @@ use std::time::Instant;
 pub fn fma_peak(number: Number, tries: usize) -> f64 {
     const ROUNDS: usize = 400_000;
     let run = || -> usize {
-        match (level(), number) {
-            // SAFETY: bf16 is only asked for where it is, and `level` saw the rest on this machine.
-            #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, Number::Bf16) => unsafe { bf16(ROUNDS) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, Number::F32) => unsafe { avx512(ROUNDS) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            (Level::Avx2, _) => unsafe { avx2(ROUNDS) },
-            _ => registers(ROUNDS),
+        // SAFETY: bf16 is only asked for where it is.
+        unsafe {
+            match number {
+                #[cfg(target_arch = "x86_64")]
+                Number::Bf16 => bf16(ROUNDS),
+                _ => f32(ROUNDS),
+            }
         }
     };
     (0..tries.max(1))
@@ -33,19 +27,29 @@ pub fn fma_peak(number: Number, tries: usize) -> f64 {
         .fold(0.0, f64::max)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn avx512(rounds: usize) -> usize {
-    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
-    let (x, y) = (_mm512_set1_ps(std::hint::black_box(0.999)), _mm512_set1_ps(std::hint::black_box(1e-3)));
-    let mut acc = [y; 16];
-    for _ in 0..rounds {
-        for a in &mut acc {
-            *a = _mm512_fmadd_ps(*a, x, y);
-        }
+on_vectors! {
+    /// # Safety  none.
+    unsafe fn f32<V>(rounds: usize) -> usize {
+        // SAFETY: nothing is read or written.
+        unsafe { if V::SIDE == 1 { sums::<V, 12>(rounds) } else { sums::<V, 24>(rounds) } }
     }
-    std::hint::black_box(acc);
-    rounds * 16 * 16 * 2
+}
+
+/// # Safety  as [`Vector`] says.
+#[inline(always)]
+unsafe fn sums<V: Vector, const N: usize>(rounds: usize) -> usize {
+    // SAFETY: as the caller's.
+    unsafe {
+        let (x, y) = (V::splat(std::hint::black_box(0.999)), V::splat(std::hint::black_box(1e-3)));
+        let mut acc = [y; N];
+        for _ in 0..rounds {
+            for a in &mut acc {
+                *a = a.mul_add(x, y);
+            }
+        }
+        std::hint::black_box(acc);
+    }
+    rounds * N * V::LANES * 2
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -63,31 +67,4 @@ fn bf16(rounds: usize) -> usize {
     }
     std::hint::black_box(acc);
     rounds * 16 * 32 * 2
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2(rounds: usize) -> usize {
-    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps};
-    let (x, y) = (_mm256_set1_ps(std::hint::black_box(0.999)), _mm256_set1_ps(std::hint::black_box(1e-3)));
-    let mut acc = [y; 12];
-    for _ in 0..rounds {
-        for a in &mut acc {
-            *a = _mm256_fmadd_ps(*a, x, y);
-        }
-    }
-    std::hint::black_box(acc);
-    rounds * 12 * 8 * 2
-}
-
-fn registers(rounds: usize) -> usize {
-    let (x, y) = (std::hint::black_box(0.999f32), std::hint::black_box(1e-3f32));
-    let mut acc = [y; 32];
-    for _ in 0..rounds {
-        for a in &mut acc {
-            *a = *a * x + y;
-        }
-    }
-    std::hint::black_box(acc);
-    rounds * 32 * 2
 }

@@ -1,6 +1,6 @@
 //! Register blocks with AVX-512: one function for each number of rows, and for two vectors of 16 columns or one.
 
-use super::{NR, Tile};
+use super::{Tile, WIDEST as NR};
 use std::arch::x86_64::*;
 
 /// Most rows of C in registers.
@@ -9,7 +9,7 @@ pub(in crate::cpu) const MR: usize = 12;
 /// acc + a·b.
 #[target_feature(enable = "avx512f")]
 #[inline]
-pub(in crate::cpu) fn step_f32(acc: __m512, a: __m512, b: __m512) -> __m512 {
+fn step_f32(acc: __m512, a: __m512, b: __m512) -> __m512 {
     _mm512_fmadd_ps(a, b, acc)
 }
 

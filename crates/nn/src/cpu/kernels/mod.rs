@@ -5,27 +5,29 @@
 //! one f32, and the instruction multiplies and adds both. Sums stay f32.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
 mod avx512;
+mod tiles;
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx512::{step_bf16, step_f32};
+pub(super) use avx512::step_bf16;
 
-#[cfg(target_arch = "x86_64")]
-use super::level::Level;
-use super::level::level;
+use super::level::{Level, level};
 use super::number::Number;
-use super::packed::NR;
 
-/// A kernel, and the most of C it holds in registers.
+/// A kernel, and the most rows of C it takes.
 #[derive(Clone, Copy)]
 pub(super) struct Kernel {
     pub run: unsafe fn(&Tile),
     pub rows: usize,
-    /// [`NR`], or a part of it.
-    pub columns: usize,
 }
+
+/// Columns of a panel of packed B: those of a register block. [`WIDEST`] is a multiple of it.
+pub(super) fn panel() -> usize {
+    if level() == Level::Avx512 { WIDEST } else { 16 }
+}
+
+/// Columns of the widest panel.
+pub(super) const WIDEST: usize = 32;
 
 /// The best kernel of this machine for numbers of this kind.
 ///
@@ -33,17 +35,19 @@ pub(super) struct Kernel {
 pub(super) fn kernel(number: Number) -> Kernel {
     match (number, level()) {
         #[cfg(target_arch = "x86_64")]
-        (Number::F32, Level::Avx512) => Kernel { run: avx512::f32::tile, rows: avx512::MR, columns: NR },
+        (Number::F32, Level::Avx512) => Kernel { run: avx512::f32::tile, rows: avx512::MR },
         #[cfg(target_arch = "x86_64")]
-        (Number::Bf16, Level::Avx512) => Kernel { run: avx512::bf16::tile, rows: avx512::MR, columns: NR },
+        (Number::Bf16, Level::Avx512) => Kernel { run: avx512::bf16::tile, rows: avx512::MR },
         #[cfg(target_arch = "x86_64")]
-        (Number::F32, Level::Avx2) => Kernel { run: avx2::tile, rows: avx2::MR, columns: avx2::COLUMNS },
-        (Number::F32, _) => Kernel { run: plain, rows: PLAIN_MR, columns: NR },
+        (Number::F32, Level::Avx2) => Kernel { run: tiles::avx2, rows: tiles::MR },
+        #[cfg(target_arch = "aarch64")]
+        (Number::F32, Level::Neon) => Kernel { run: tiles::neon, rows: tiles::MR },
+        (Number::F32, _) => Kernel { run: tiles::plain, rows: tiles::FEW },
         (Number::Bf16, level) => unreachable!("bf16 pairs at level {level:?}"),
     }
 }
 
-/// One register block: C[rows, columns ≤ NR] over `depth` steps of k.
+/// One register block: C[rows, columns ≤ a panel's] over `depth` steps of k.
 pub(super) struct Tile {
     pub rows: usize,
     pub columns: usize,
@@ -56,41 +60,4 @@ pub(super) struct Tile {
     pub bias: *const f32,
     pub relu: bool,
     pub accumulate: bool,
-}
-
-/// Rows in registers of the portable kernel: 3 × 32 floats are 24 NEON registers.
-const PLAIN_MR: usize = 3;
-
-pub(super) unsafe fn plain(tile: &Tile) {
-    // SAFETY: as the caller's.
-    unsafe { portable::<{ cfg!(target_arch = "aarch64") }>(tile) }
-}
-
-#[inline(always)]
-unsafe fn portable<const FMA: bool>(t: &Tile) {
-    let mut acc = [[0f32; NR]; PLAIN_MR];
-    for p in 0..t.depth {
-        // SAFETY: B has depth × NR elements from here, A has `rows` rows of at least `depth`.
-        let b = unsafe { &*t.b.add(p * NR).cast::<[f32; NR]>() };
-        for (i, acc) in acc.iter_mut().enumerate() {
-            let row = if i < t.rows { i } else { 0 };
-            let a = unsafe { *t.a.add(row * t.a_stride + p) };
-            for j in 0..NR {
-                acc[j] = if FMA { a.mul_add(b[j], acc[j]) } else { acc[j] + a * b[j] };
-            }
-        }
-    }
-    for (i, acc) in acc.iter().enumerate().take(t.rows) {
-        for (j, &value) in acc.iter().enumerate().take(t.columns) {
-            // SAFETY: C has `rows` rows of at least `columns`; bias is null or has `columns` elements.
-            unsafe {
-                let c = t.c.add(i * t.c_stride + j);
-                let mut v = if t.accumulate { *c + value } else { value };
-                if !t.bias.is_null() {
-                    v += *t.bias.add(j);
-                }
-                *c = if t.relu && v < 0.0 { 0.0 } else { v };
-            }
-        }
-    }
 }
