@@ -1,11 +1,10 @@
 //! Softmax of one row, without its division.
 
 #[cfg(target_arch = "x86_64")]
-use super::lanes::{by_32, lanes};
+mod bf16;
+
 use super::number::Number;
 use super::vector::{Vector, by_vectors, load, on_vectors, store};
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
 
 /// e^(x − max) in place of `logits`, where x = logits·scale + bias + mask. `bias` may be empty. Returns 1 / Σ,
 /// for the caller to multiply the weighted sum by.
@@ -26,7 +25,7 @@ pub fn softmax_row_as(number: Number, logits: &mut [f32], scale: f32, bias: &[f3
         match number {
             Number::F32 => softmax(logits, scale, bias, mask),
             #[cfg(target_arch = "x86_64")]
-            Number::Bf16 => softmax_in_pairs(logits, scale, bias, mask),
+            Number::Bf16 => bf16::softmax(logits, scale, bias, mask),
             #[cfg(not(target_arch = "x86_64"))]
             Number::Bf16 => unreachable!("bf16 without its instructions"),
         }
@@ -41,17 +40,6 @@ on_vectors! {
             let max = finish_logits::<V>(logits, scale, bias, mask);
             powers::<V>(logits, max)
         }
-    }
-}
-
-/// # Safety  as [`softmax`]; the machine has the instructions.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn softmax_in_pairs(logits: &mut [f32], scale: f32, bias: &[f32], mask: &[f32]) -> f32 {
-    // SAFETY: as the caller's.
-    unsafe {
-        let max = finish_logits::<__m512>(logits, scale, bias, mask);
-        powers_in_pairs(logits, max)
     }
 }
 
@@ -164,29 +152,6 @@ unsafe fn powers<V: Vector>(x: &mut [f32], max: f32) -> f32 {
         });
         1.0 / sum.sum()
     }
-}
-
-/// As [`powers`], rounded to bf16, in pairs in the first half of `x`.
-#[target_feature(enable = "avx512f,avx512bf16")]
-pub fn powers_in_pairs(x: &mut [f32], max: f32) -> f32 {
-    let (n, x) = (x.len(), x.as_mut_ptr());
-    let (max, mut sum) = (_mm512_set1_ps(max), _mm512_setzero_ps());
-    by_32(n, |at, some| {
-        // SAFETY: lanes beyond the end are neither read nor written; what is written lies before what is
-        // still to be read.
-        unsafe {
-            let half = |i: usize| {
-                let v = _mm512_maskz_loadu_ps(some[i], x.wrapping_add(at + 16 * i));
-                _mm512_maskz_mov_ps(some[i], exp(_mm512_sub_ps(v, max), &COARSE))
-            };
-            let (low, high) = (half(0), half(1));
-            sum = _mm512_add_ps(sum, _mm512_add_ps(low, high));
-            let both = std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low));
-            let pairs = if some[1] == !0 { !0 } else { lanes(n.div_ceil(2), at / 2) };
-            _mm512_mask_storeu_ps(x.add(at / 2), pairs, both);
-        }
-    });
-    1.0 / _mm512_reduce_add_ps(sum)
 }
 
 #[cfg(test)]
