@@ -22,7 +22,8 @@ const LANES: usize = 16;
 /// Most of them; the last may be [`LANES`].
 const WIDE: usize = 2 * LANES;
 
-/// Whether [`attend_narrow`] is for heads of so many channels and values, on this machine.
+/// Whether [`attend_narrow`] is for heads of so many channels and values, on this machine. Not for the compiler's own
+/// vectors, with which it has not been timed.
 pub fn is_narrow(channels: usize, values: usize) -> bool {
     channels == D && values == D && level() != Level::Plain
 }

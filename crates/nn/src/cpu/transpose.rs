@@ -1,6 +1,5 @@
 //! Transposed copies of small blocks, for packing and for channel-major storage.
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::level::{Level, level};
 
 /// Side of a block that is turned in registers.
@@ -22,6 +21,7 @@ pub fn transpose(
     }
     assert!((rows - 1) * from_stride + columns <= from.len(), "{rows}×{columns} does not fit the source");
     assert!((columns - 1) * to_stride + rows <= to.len(), "{columns}×{rows} does not fit the target");
+    let small = small_block();
     for i0 in (0..rows).step_by(SIDE) {
         for j0 in (0..columns).step_by(SIDE) {
             let (h, w) = (SIDE.min(rows - i0), SIDE.min(columns - j0));
@@ -34,26 +34,18 @@ pub fn transpose(
                 }
                 continue;
             }
-            #[cfg(target_arch = "x86_64")]
-            if h % 8 == 0 && w % 8 == 0 && level() == Level::Avx2 {
-                for (i, j) in parts(h, w, 8) {
-                    // SAFETY: the part lies within both, as checked, and the machine has AVX2.
-                    unsafe {
-                        let source = from.as_ptr().add((i0 + i) * from_stride + j0 + j);
-                        let target = to.as_mut_ptr().add((j0 + j) * to_stride + i0 + i);
-                        x86::small_block(source, from_stride, target, to_stride);
-                    }
-                }
-                continue;
-            }
-            #[cfg(target_arch = "aarch64")]
-            if h % 4 == 0 && w % 4 == 0 && level() == Level::Neon {
-                for (i, j) in parts(h, w, 4) {
-                    // SAFETY: the part lies within both, as checked.
-                    unsafe {
-                        let source = from.as_ptr().add((i0 + i) * from_stride + j0 + j);
-                        let target = to.as_mut_ptr().add((j0 + j) * to_stride + i0 + i);
-                        neon::block(source, from_stride, target, to_stride);
+            if let Some((side, block)) = small
+                && h % side == 0
+                && w % side == 0
+            {
+                for i in (0..h).step_by(side) {
+                    for j in (0..w).step_by(side) {
+                        // SAFETY: the part lies within both, as checked, and the machine has the instructions.
+                        unsafe {
+                            let source = from.as_ptr().add((i0 + i) * from_stride + j0 + j);
+                            let target = to.as_mut_ptr().add((j0 + j) * to_stride + i0 + i);
+                            block(source, from_stride, target, to_stride);
+                        }
                     }
                 }
                 continue;
@@ -68,10 +60,18 @@ pub fn transpose(
     }
 }
 
-/// First rows and columns of the parts of a block, `side` each way.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn parts(h: usize, w: usize, side: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..h).step_by(side).flat_map(move |i| (0..w).step_by(side).map(move |j| (i, j)))
+/// Turns a square of numbers: from, its stride, to, its stride.
+type Block = unsafe fn(*const f32, usize, *mut f32, usize);
+
+/// The side of the squares that this level turns in registers, if less than [`SIDE`], and what does.
+fn small_block() -> Option<(usize, Block)> {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => Some((8, x86::small_block)),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => Some((4, neon::block)),
+        _ => None,
+    }
 }
 
 #[cfg(target_arch = "aarch64")]

@@ -1,6 +1,6 @@
 //! 16 lanes of AVX-512.
 
-use super::Vector;
+use super::{Vector, instructions};
 use std::arch::x86_64::*;
 
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -43,39 +43,14 @@ impl Vector for __m512 {
         unsafe { _mm512_mask_storeu_ps(to, mask(some), self) }
     }
 
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        unsafe { _mm512_add_ps(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
-        unsafe { _mm512_sub_ps(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        unsafe { _mm512_mul_ps(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        unsafe { _mm512_div_ps(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
-        unsafe { _mm512_fmadd_ps(self, factor, sum) }
-    }
-
-    #[inline(always)]
-    unsafe fn mul_sub(self, factor: Self, sum: Self) -> Self {
-        unsafe { _mm512_fmsub_ps(self, factor, sum) }
-    }
-
-    #[inline(always)]
-    unsafe fn max(self, other: Self) -> Self {
-        unsafe { _mm512_max_ps(self, other) }
+    instructions! {
+        add(other) = _mm512_add_ps;
+        sub(other) = _mm512_sub_ps;
+        mul(other) = _mm512_mul_ps;
+        div(other) = _mm512_div_ps;
+        mul_add(factor sum) = _mm512_fmadd_ps;
+        mul_sub(factor sum) = _mm512_fmsub_ps;
+        max(other) = _mm512_max_ps;
     }
 
     #[inline(always)]

@@ -60,6 +60,18 @@ pub(super) trait Vector: Copy {
     unsafe fn largest(self) -> f32;
 }
 
+/// Functions of vectors that are one instruction with the same operands.
+macro_rules! instructions {
+    ($($name:ident($($arg:ident)*) = $instruction:ident;)*) => {$(
+        #[inline(always)]
+        unsafe fn $name(self $(, $arg: Self)*) -> Self {
+            // SAFETY: as the trait says.
+            unsafe { $instruction(self $(, $arg)*) }
+        }
+    )*};
+}
+use instructions;
+
 /// Does a block for the lanes of a vector of `n` elements at a time, `at` the first; of the last there may be fewer. No
 /// closure: a compiler that does not inline it calls a function for every instruction.
 macro_rules! by_vectors {

@@ -1,6 +1,6 @@
 //! 4 lanes of NEON, which every 64-bit ARM has.
 
-use super::Vector;
+use super::{Vector, instructions};
 use std::arch::aarch64::*;
 
 // SAFETY of all calls below: as the trait says.
@@ -43,24 +43,12 @@ impl Vector for float32x4_t {
         }
     }
 
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        unsafe { vaddq_f32(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
-        unsafe { vsubq_f32(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        unsafe { vmulq_f32(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        unsafe { vdivq_f32(self, other) }
+    instructions! {
+        add(other) = vaddq_f32;
+        sub(other) = vsubq_f32;
+        mul(other) = vmulq_f32;
+        div(other) = vdivq_f32;
+        round() = vrndnq_f32;
     }
 
     #[inline(always)]
@@ -85,11 +73,6 @@ impl Vector for float32x4_t {
             self.store_some(lanes.as_mut_ptr(), first);
             vld1q_f32(lanes.as_ptr())
         }
-    }
-
-    #[inline(always)]
-    unsafe fn round(self) -> Self {
-        unsafe { vrndnq_f32(self) }
     }
 
     #[inline(always)]

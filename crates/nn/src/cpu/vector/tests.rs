@@ -1,6 +1,6 @@
 use super::*;
 
-/// What [`check`] makes of two rows of numbers.
+/// What [`made`] makes of two rows of numbers.
 struct Made {
     rows: Vec<Vec<f32>>,
     numbers: [f32; 3],
